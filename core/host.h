@@ -1,0 +1,18 @@
+/* The host's calls as the core uses them: taps_host->socket(...), never socket(...). */
+#ifndef TAPS_CORE_HOST_H
+#define TAPS_CORE_HOST_H
+
+#include "core/api.h"
+
+/* Set once by taps_core_open() before anything else runs; unit tests set it to the C library's
+ * own functions (tests/unit/host.c). */
+extern const struct taps_host *taps_host;
+
+/* Monotonic time in nanoseconds (clock_gettime(2), CLOCK_MONOTONIC).  Only drivers call it;
+ * decision code is handed `now`. */
+int64_t now_ns(void);
+
+#define NS_PER_MS INT64_C(1000000)
+#define NS_PER_S INT64_C(1000000000)
+
+#endif
