@@ -107,7 +107,7 @@ struct property_info {
 
 /* `property` is below PROPERTIES_N. */
 const struct property_info *property_info(enum property property);
-/* The number of a name (an enum property), or -ENOENT.  ASCII case does not matter. */
+/* The number of a name (an enum property), or -ENOENT.  Names are spelt exactly as in RFC 9622. */
 int property_find(const char *name);
 /* The known name most like `name`, for error messages; NULL if none is near. */
 const char *property_nearest(const char *name);
@@ -116,9 +116,9 @@ const char *property_expects(enum property property);
 
 /* The defaults of RFC 9622 for a reliable byte stream that is initiated; nothing counts as set. */
 void properties_default(struct properties *ret);
-/* Adjusts what is not set to the kind of socket (SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM: the profiles of
- * RFC 9622 appendix B.2), to the role (§6.2.13, §6.2.14), and to the properties that others follow
- * (§9.1.3.3, §9.1.3.7, §9.1.3.8, §8.2.3).  Idempotent; the last thing done to merged properties. */
+/* Gives what is not set the default for the kind of socket (SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM: the
+ * profiles of RFC 9622 appendix B.2), for the role (§6.2.13, §6.2.14), and by the properties that others
+ * follow (§9.1.3.3, §9.1.3.7, §9.1.3.8, §8.2.3).  The last thing done to merged properties. */
 void properties_adapt(struct properties *props, int socktype, bool listening);
 
 /* Parses `text` into the property and marks it as set.  A selection is written "require eth0, avoid
