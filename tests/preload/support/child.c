@@ -1,0 +1,68 @@
+/* What the process tests start: child VERB FD…
+ *
+ *	echo FD TEXT    sends TEXT on the connection and prints what comes back
+ *	read FD         prints what comes until the end
+ *	connect FD HOST PORT  connects the inherited socket to the echo service, and uses it
+ *	count FROM      prints how many descriptors from FROM on are open */
+#include "tests/preload/support/net.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int echo(char **args)
+{
+	show_echo(atoi(args[0]), args[1]);
+	return 0;
+}
+
+static int read_all(char **args)
+{
+	show_read(atoi(args[0]), 4000);
+	return 0;
+}
+
+static int connect_inherited(char **args)
+{
+	int fd = atoi(args[0]);
+
+	net_start(3, args);
+	struct peer peer = net_peer(ECHO);
+	SHOW(peer_connect(fd, &peer));
+	show_names(fd, ECHO);
+	show_flags(fd);
+	show_echo(fd, "inherited");
+	return 0;
+}
+
+static int count(char **args)
+{
+	int open = 0;
+
+	for (int fd = atoi(args[0]); fd < 256; fd++)
+		open += fcntl(fd, F_GETFD) >= 0;
+	say("%d descriptors are open", open);
+	return 0;
+}
+
+static const struct {
+	const char *verb;
+	int args;
+	int (*run)(char **args);
+} verbs[] = {
+	{"echo", 2, echo},
+	{"read", 1, read_all},
+	{"connect", 3, connect_inherited},
+	{"count", 1, count},
+};
+
+int main(int argc, char **argv)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (size_t i = 0; argc > 1 && i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (strcmp(argv[1], verbs[i].verb) == 0 && argc - 2 >= verbs[i].args)
+			return verbs[i].run(argv + 2);
+	return 64;
+}
