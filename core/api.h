@@ -75,6 +75,7 @@ enum taps_slot_flag {
 	SLOT_BOUND = 1u << 4,      /* the application bound an address, leaving the port open */
 	SLOT_BOUND_PORT = 1u << 5, /* the application bound a port */
 	SLOT_PINNED = 1u << 6,     /* an option that cannot be carried over was set: never race */
+	SLOT_PLAIN = 1u << 9,      /* connecting or connected: the kernel's alone from here on */
 	SLOT_OPTIONS = 1u << 7,    /* an option was set since the candidates were made */
 	SLOT_LISTENING = 1u << 8,  /* a listener whose connections the core layers */
 };
@@ -128,10 +129,16 @@ struct taps_host {
 	 * FD_CLOEXEC of each.  `fd` stays open and the caller's.  With the lock held.
 	 * Returns the number of descriptors replaced, or -errno. */
 	int (*slot_replace)(struct taps_slot *slot, int fd);
+	/* Sets on `fd` the socket options that the application set on the slot, reading them from the
+	 * file behind `from` (the slot's original file).  Best effort: an option that the other family's
+	 * socket lacks is left out. */
+	void (*slot_options)(const struct taps_slot *slot, int from, int fd);
 	/* Reference counting; the last reference lets the core's connection go
 	 * (taps_core.released) and recycles the slot.  Async-signal-safe. */
 	void (*slot_ref)(struct taps_slot *slot);
 	void (*slot_unref)(struct taps_slot *slot);
+	/* Sets and clears bits of slot->flags; the only way to change them. */
+	void (*slot_flags)(struct taps_slot *slot, uint32_t set, uint32_t clear);
 	/* Makes the slot's descriptors unmanaged: from here on they are the kernel's alone.
 	 * With the lock held. */
 	void (*slot_forget)(struct taps_slot *slot);

@@ -1,0 +1,227 @@
+/* Epoll registrations.  The common case is served from the slot's own record; what the shim cannot
+ * know (sockets inherited, more registrations than the record holds, one-shot registrations that
+ * fired) is read from /proc/self/fdinfo. */
+#include "shim/epollset.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shim/real.h"
+
+#define REGS_MAX 64
+
+/* The bits that a disarmed one-shot registration keeps. */
+#define PRIVATE_BITS (EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE)
+
+static struct epoll_reg *find(struct slot *slot, int epfd, int fd)
+{
+	unsigned i;
+
+	for (i = 0; i < slot->n_regs; i++)
+		if (slot->regs[i].epfd == epfd && slot->regs[i].fd == fd)
+			return &slot->regs[i];
+	return NULL;
+}
+
+void epollset_note(struct slot *slot, int epfd, int op, int fd, const struct epoll_event *event)
+{
+	struct epoll_reg *reg;
+
+	fdtab_lock();
+	reg = find(slot, epfd, fd);
+	if (op == EPOLL_CTL_DEL) {
+		if (reg)
+			*reg = slot->regs[--slot->n_regs];
+	} else if (reg) {
+		reg->event = *event;
+	} else if (slot->n_regs < SLOT_REGS_MAX) {
+		slot->regs[slot->n_regs++] = (struct epoll_reg){epfd, fd, *event};
+	} else {
+		slot->regs_unknown = true;
+	}
+	fdtab_unlock();
+}
+
+/* Calls on_line for each line of a small /proc file. */
+static void each_line(const char *path, void (*on_line)(const char *line, void *arg), void *arg)
+{
+	char buf[4096 + 1];
+	size_t have = 0;
+	int fd = (int)kernel_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+
+	if (fd < 0)
+		return;
+	for (;;) {
+		ssize_t n = real.read(fd, buf + have, sizeof(buf) - 1 - have);
+		char *line = buf, *end;
+
+		if (n <= 0)
+			break;
+		have += (size_t)n;
+		buf[have] = 0;
+		while ((end = strchr(line, '\n'))) {
+			*end = 0;
+			on_line(line, arg);
+			line = end + 1;
+		}
+		have -= (size_t)(line - buf);
+		memmove(buf, line, have);
+	}
+	real.close(fd);
+}
+
+struct scan {
+	int epfd;
+	const struct slot *slot;
+	struct epoll_reg *regs;
+	unsigned n;
+};
+
+static void registration_line(const char *line, void *arg)
+{
+	struct scan *scan = arg;
+	unsigned long long data;
+	unsigned events;
+	int fd;
+
+	if (strncmp(line, "tfd:", 4) != 0 || scan->n == REGS_MAX)
+		return;
+	if (sscanf(line, "tfd: %d events: %x data: %llx", &fd, &events, &data) != 3)
+		return;
+	if (fdtab_peek(fd) != scan->slot)
+		return;
+	scan->regs[scan->n++] =
+		(struct epoll_reg){scan->epfd, fd, {.events = events, .data.u64 = data}};
+}
+
+static void scan_set(struct scan *scan, int epfd)
+{
+	char path[64];
+
+	scan->epfd = epfd;
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", epfd);
+	each_line(path, registration_line, scan);
+}
+
+static bool is_epoll(int fd)
+{
+	char path[64], target[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n <= 0)
+		return false;
+	target[n] = 0;
+	return strcmp(target, "anon_inode:[eventpoll]") == 0;
+}
+
+struct dirent64_head {
+	uint64_t ino;
+	int64_t off;
+	uint16_t len;
+	uint8_t type;
+	char name[];
+};
+
+/* Every epoll set of the process. */
+static void scan_all(struct scan *scan)
+{
+	_Alignas(struct dirent64_head) char buf[4096];
+	int dir = (int)kernel_call(SYS_openat, AT_FDCWD, (long)"/proc/self/fd",
+				   O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, 0, 0);
+	long n, at;
+
+	if (dir < 0)
+		return;
+	while ((n = kernel_call(SYS_getdents64, dir, (long)buf, sizeof(buf), 0, 0, 0)) > 0) {
+		for (at = 0; at < n; at += ((struct dirent64_head *)(buf + at))->len) {
+			const char *name = ((struct dirent64_head *)(buf + at))->name;
+
+			if (name[0] >= '0' && name[0] <= '9' && is_epoll(atoi(name)))
+				scan_set(scan, atoi(name));
+		}
+	}
+	real.close(dir);
+}
+
+/* A one-shot registration that fired has only its private bits left in the kernel; putting it back
+ * as recorded would arm it again. */
+static void refresh_oneshot(struct slot *slot, struct epoll_reg *reg)
+{
+	struct epoll_reg found[REGS_MAX];
+	struct scan scan = {.slot = slot, .regs = found};
+	unsigned i;
+
+	if (!(reg->event.events & EPOLLONESHOT))
+		return;
+	scan_set(&scan, reg->epfd);
+	for (i = 0; i < scan.n; i++)
+		if (found[i].fd == reg->fd && !(found[i].event.events & ~(uint32_t)PRIVATE_BITS))
+			reg->event.events &= PRIVATE_BITS;
+}
+
+static unsigned registrations(struct slot *slot, struct epoll_reg regs[REGS_MAX])
+{
+	struct scan scan = {.slot = slot, .regs = regs};
+	unsigned i;
+
+	if (slot->regs_unknown) {
+		scan_all(&scan);
+		return scan.n;
+	}
+	for (i = 0; i < slot->n_regs; i++) {
+		regs[i] = slot->regs[i];
+		refresh_oneshot(slot, &regs[i]);
+	}
+	return slot->n_regs;
+}
+
+/* The registration is taken out first; one that is not there any more (the set was closed) is not
+ * put back. */
+static bool take_out(const struct epoll_reg *reg)
+{
+	struct epoll_event none = {0};
+
+	return real.epoll_ctl(reg->epfd, EPOLL_CTL_DEL, reg->fd, &none) == 0;
+}
+
+static int replace_one(struct epoll_reg *regs, unsigned n, int fd, int new_fd)
+{
+	bool out[REGS_MAX] = {false};
+	int cloexec = real.fcntl(fd, F_GETFD, 0);
+	int error = 0;
+	unsigned i;
+
+	if (cloexec < 0)
+		return -errno;
+	for (i = 0; i < n; i++)
+		if (regs[i].fd == fd)
+			out[i] = take_out(&regs[i]);
+	if (real.dup3(new_fd, fd, (cloexec & FD_CLOEXEC) ? O_CLOEXEC : 0) < 0)
+		error = errno;
+	for (i = 0; i < n; i++)
+		if (out[i])
+			real.epoll_ctl(regs[i].epfd, EPOLL_CTL_ADD, fd, &regs[i].event);
+	return -error;
+}
+
+int epollset_replace(struct slot *slot, int new_fd)
+{
+	struct epoll_reg regs[REGS_MAX];
+	unsigned n = registrations(slot, regs), i;
+	int replaced = 0, result = -EBADF;
+
+	for (i = 0; i < slot->n_fds; i++) {
+		if (fdtab_peek(slot->fds[i]) != slot)
+			continue;
+		result = replace_one(regs, n, slot->fds[i], new_fd);
+		replaced += result == 0;
+	}
+	return replaced ? replaced : result;
+}

@@ -1,0 +1,18 @@
+/* Epoll registrations of managed descriptors, and the replacement of a file under its descriptors.
+ *
+ * dup3(2) over a registered descriptor loses the registration silently, or leaves a stale one where
+ * the old file has other names.  So registrations are remembered, and a replacement is always
+ * EPOLL_CTL_DEL, dup3, EPOLL_CTL_ADD (epoll(7)). */
+#ifndef TAPS_SHIM_EPOLLSET_H
+#define TAPS_SHIM_EPOLLSET_H
+
+#include "shim/fdtab.h"
+
+/* Records a successful epoll_ctl(2) on a descriptor of the slot.  Takes the lock. */
+void epollset_note(struct slot *slot, int epfd, int op, int fd, const struct epoll_event *event);
+/* Puts the file behind new_fd under every descriptor of the slot, with the lock held.  FD_CLOEXEC of
+ * each and every epoll registration stay.  Returns how many descriptors were replaced, or -errno
+ * when none could be. */
+int epollset_replace(struct slot *slot, int new_fd);
+
+#endif

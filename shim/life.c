@@ -1,0 +1,200 @@
+/* Births, duplicates and deaths of descriptors.
+ *
+ * Every call that makes a descriptor throws out what the table still has under its number:
+ * descriptors are also closed behind the shim's back (libuv by a bare system call, stdio inside
+ * libc). */
+#include "shim/real.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <netinet/in.h>
+#include <sys/syscall.h>
+
+#include "shim/fdtab.h"
+
+static bool is_managed_kind(int domain, int type, int protocol)
+{
+	if (domain != AF_INET && domain != AF_INET6)
+		return false;
+	if (type == SOCK_STREAM)
+		return protocol == 0 || protocol == IPPROTO_TCP;
+	return type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP);
+}
+
+int hook_socket(int domain, int type, int protocol)
+{
+	int fd = real.socket(domain, type, protocol);
+	int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return fd;
+	if (is_managed_kind(domain, kind, protocol))
+		fdtab_new(fd, domain, kind, protocol);
+	else
+		fdtab_drop(fd);
+	return fd;
+}
+
+int hook_socketpair(int domain, int type, int protocol, int fds[2])
+{
+	int result = real.socketpair(domain, type, protocol, fds);
+
+	if (result == 0) {
+		fdtab_drop(fds[0]);
+		fdtab_drop(fds[1]);
+	}
+	return result;
+}
+
+int hook_accept(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	int made = real.accept(fd, addr, len);
+
+	if (made >= 0)
+		fdtab_drop(made);
+	return made;
+}
+
+int hook_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	int made = real.accept4(fd, addr, len, flags);
+
+	if (made >= 0)
+		fdtab_drop(made);
+	return made;
+}
+
+/* The product's own descriptors are not the application's: to it they are closed. */
+static int not_yours(void)
+{
+	errno = EBADF;
+	return -1;
+}
+
+int hook_close(int fd)
+{
+	struct slot *slot = fdtab_peek(fd);
+
+	if (__builtin_expect(slot == NULL, 1))
+		return real.close(fd);
+	if (slot == &fdtab_own)
+		return not_yours();
+	fdtab_drop(fd);
+	return real.close(fd);
+}
+
+/* Calls on(first, last) for each stretch without a descriptor of our own. */
+static int each_stretch(unsigned first, unsigned last, int flags,
+			int (*on)(unsigned first, unsigned last, int flags))
+{
+	int own;
+
+	while (first <= last && (own = fdtab_next_own(first, last)) >= 0) {
+		if ((unsigned)own > first && on(first, (unsigned)own - 1, flags) != 0)
+			return -1;
+		first = (unsigned)own + 1;
+	}
+	return first <= last ? on(first, last, flags) : 0;
+}
+
+static int close_stretch(unsigned first, unsigned last, int flags)
+{
+	return real.close_range(first, last, flags);
+}
+
+int hook_close_range(unsigned int first, unsigned int last, int flags)
+{
+	if (first > last || (flags & ~(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)))
+		return real.close_range(first, last, flags);
+	if (!(flags & CLOSE_RANGE_CLOEXEC))
+		fdtab_drop_range(first, last);
+	return each_stretch(first, last, flags, close_stretch);
+}
+
+void hook_closefrom(int first)
+{
+	unsigned from = first < 0 ? 0 : (unsigned)first;
+
+	fdtab_drop_range(from, ~0u);
+	if (fdtab_next_own(from, ~0u) < 0 || each_stretch(from, ~0u, 0, close_stretch) != 0)
+		real.closefrom(first);
+}
+
+/* A duplicate of a managed descriptor is the same slot. */
+static int duplicated(int from, int made)
+{
+	struct slot *slot = slot_get(from);
+
+	if (!slot) {
+		fdtab_drop(made);
+		return made;
+	}
+	fdtab_lock();
+	if (!fdtab_borrowed())
+		fdtab_alias(slot, made);
+	fdtab_unlock();
+	slot_put(slot);
+	return made;
+}
+
+int hook_dup(int fd)
+{
+	int made = fdtab_is_own(fd) ? not_yours() : real.dup(fd);
+
+	return made < 0 ? made : duplicated(fd, made);
+}
+
+/* The number is freed of its old slot before the kernel puts a new file there. */
+static int duplicate_to(int from, int to, int flags, bool three)
+{
+	int made;
+
+	if (fdtab_is_own(from))
+		return not_yours();
+	if (from != to && real.fcntl(from, F_GETFD, 0) >= 0) {
+		if (fdtab_is_own(to) && !fdtab_borrowed()) {
+			errno = EBUSY;
+			return -1;
+		}
+		fdtab_drop(to);
+	}
+	made = three ? real.dup3(from, to, flags) : real.dup2(from, to);
+	return made < 0 || from == to ? made : duplicated(from, made);
+}
+
+int hook_dup2(int from, int to)
+{
+	if (!fdtab_peek(from) && !fdtab_peek(to))
+		return real.dup2(from, to);
+	return duplicate_to(from, to, 0, false);
+}
+
+int hook_dup3(int from, int to, int flags)
+{
+	if (!fdtab_peek(from) && !fdtab_peek(to))
+		return real.dup3(from, to, flags);
+	return duplicate_to(from, to, flags, true);
+}
+
+static int control(int (*call)(int, int, long), int fd, int cmd, long arg)
+{
+	int made;
+
+	if (cmd != F_DUPFD && cmd != F_DUPFD_CLOEXEC)
+		return call(fd, cmd, arg);
+	if (fdtab_is_own(fd))
+		return not_yours();
+	made = call(fd, cmd, arg);
+	return made < 0 ? made : duplicated(fd, made);
+}
+
+int hook_fcntl(int fd, int cmd, long arg)
+{
+	return control(real.fcntl, fd, cmd, arg);
+}
+
+int hook_fcntl64(int fd, int cmd, long arg)
+{
+	return control(real.fcntl64, fd, cmd, arg);
+}

@@ -1,0 +1,183 @@
+/* Calls that name an endpoint: bind, connect, listen, shutdown.  The decision is the core's; the
+ * shim finds or adopts the slot and turns the answer into errno. */
+#include "shim/real.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+
+#include "shim/fdtab.h"
+#include "shim/load.h"
+#include "shim/opt.h"
+
+static int edge(int result)
+{
+	if (result >= 0)
+		return result;
+	errno = -result;
+	return -1;
+}
+
+static bool get_int(int fd, int level, int name, int *ret)
+{
+	socklen_t len = sizeof(*ret);
+
+	return real.getsockopt(fd, level, name, ret, &len) == 0;
+}
+
+static bool is_untouched_tcp(int fd)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	return real.getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == TCP_CLOSE;
+}
+
+static uint32_t bound_flags(const struct sockaddr *addr)
+{
+	bool port;
+
+	if (addr->sa_family == AF_INET)
+		port = ((const struct sockaddr_in *)(const void *)addr)->sin_port != 0;
+	else
+		port = ((const struct sockaddr_in6 *)(const void *)addr)->sin6_port != 0;
+	return port ? SLOT_BOUND_PORT : SLOT_BOUND;
+}
+
+/* What bind(2) left on a socket that we did not see being bound. */
+static uint32_t name_flags(int fd)
+{
+	struct sockaddr_storage name = {0};
+	socklen_t len = sizeof(name);
+
+	if (real.getsockname(fd, (struct sockaddr *)&name, &len) != 0)
+		return SLOT_PINNED;
+	return bound_flags((struct sockaddr *)&name) & SLOT_BOUND_PORT;
+}
+
+/* A socket that was not made under our eyes (inherited, passed, made by a bare system call) is
+ * taken in at its connect: only there, since a question to the kernel about a descriptor that is
+ * not ours can cost a sandboxed program its life. */
+static struct slot *adopt(int fd)
+{
+	int domain, type, protocol, saved = errno;
+	struct slot *slot = NULL;
+
+	if (get_int(fd, SOL_SOCKET, SO_DOMAIN, &domain) && (domain == AF_INET || domain == AF_INET6) &&
+	    get_int(fd, SOL_SOCKET, SO_TYPE, &type) && type == SOCK_STREAM &&
+	    get_int(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) && protocol == IPPROTO_TCP &&
+	    is_untouched_tcp(fd) && fdtab_new(fd, domain, type, protocol))
+		slot = slot_get(fd);
+	if (slot) {
+		slot->options = OPT_ALL;
+		slot->regs_unknown = true;
+		slot_set_flags(slot, name_flags(fd), 0);
+	}
+	errno = saved;
+	return slot;
+}
+
+/* The kernel's own connect.  While it is under way, and after it succeeded, the socket is the
+ * kernel's alone; a socket that failed may be tried again. */
+static int plain_connect(struct slot *slot, int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int result, error;
+
+	slot_set_flags(slot, SLOT_PLAIN, 0);
+	result = real.connect(fd, addr, len);
+	error = errno;
+	if (result != 0 && error != EINPROGRESS && error != EALREADY && error != EINTR && error != EISCONN)
+		slot_set_flags(slot, 0, SLOT_PLAIN);
+	errno = error;
+	return result;
+}
+
+static int managed_connect(struct slot *slot, int fd, const struct sockaddr *addr, socklen_t len)
+{
+	struct taps_connect_call call = {&slot->pub, fd, addr, len};
+	const struct taps_core *core;
+	uint32_t flags = slot_flags(slot);
+	int result = TAPS_PASS;
+
+	if (flags & SLOT_SPECIAL) {
+		result = load_core_if_open()->reconnect(&call);
+	} else if (addr->sa_family == AF_UNSPEC) {
+		slot_set_flags(slot, 0, SLOT_PLAIN);
+		return real.connect(fd, addr, len);
+	} else if (!(flags & SLOT_PLAIN) && (core = load_core())) {
+		load_enter();
+		result = core->connect(&call);
+		load_leave();
+	}
+	return result == TAPS_PASS ? plain_connect(slot, fd, addr, len) : edge(result);
+}
+
+static bool is_internet(const struct sockaddr *addr, socklen_t len)
+{
+	return addr && len >= sizeof(addr->sa_family) &&
+	       (addr->sa_family == AF_INET || addr->sa_family == AF_INET6);
+}
+
+int hook_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	bool unspec = addr && len >= sizeof(addr->sa_family) && addr->sa_family == AF_UNSPEC;
+	struct slot *slot;
+	int result;
+
+	if ((!is_internet(addr, len) && !unspec) || load_inside() || fdtab_is_own(fd))
+		return real.connect(fd, addr, len);
+	slot = slot_get(fd);
+	if (!slot && !unspec && !fdtab_borrowed())
+		slot = adopt(fd);
+	if (!slot)
+		return real.connect(fd, addr, len);
+	if (fdtab_borrowed())
+		result = real.connect(fd, addr, len);
+	else
+		result = managed_connect(slot, fd, addr, len);
+	slot_put(slot);
+	return result;
+}
+
+int hook_bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	struct slot *slot = slot_get(fd);
+	int result, at;
+
+	if (!slot)
+		return real.bind(fd, addr, len);
+	fdtab_lock();
+	at = slot->pub.own_fd >= 0 ? slot->pub.own_fd : fd;
+	result = real.bind(at, addr, len);
+	fdtab_unlock();
+	if (result == 0 && is_internet(addr, len))
+		slot_set_flags(slot, bound_flags(addr), 0);
+	slot_put(slot);
+	return result;
+}
+
+/* A call that the race cannot stand beside: the application gets its own file back first. */
+static void restore(int fd)
+{
+	struct slot *slot = slot_get(fd);
+
+	if (!slot)
+		return;
+	load_core_if_open()->restore(&slot->pub);
+	slot_put(slot);
+}
+
+int hook_listen(int fd, int backlog)
+{
+	if (fdtab_has(fd, SLOT_CONNECTING | SLOT_FAILED))
+		restore(fd);
+	return real.listen(fd, backlog);
+}
+
+int hook_shutdown(int fd, int how)
+{
+	if (fdtab_has(fd, SLOT_CONNECTING | SLOT_FAILED))
+		restore(fd);
+	return real.shutdown(fd, how);
+}

@@ -1,0 +1,253 @@
+/* Waiting.  The placeholder makes the kernel itself say "not ready" while a race goes on; epoll sets
+ * are re-armed at the replacement.  poll(2) and select(2) sleep on the file that was there when they
+ * began, so after a replacement they are made to look again: the placeholder's far end is closed,
+ * which wakes every sleeper, and the loops here ask anew. */
+#include "shim/real.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "shim/epollset.h"
+#include "shim/fdtab.h"
+
+static bool any_special(void)
+{
+	return __builtin_expect(atomic_load_explicit(&fdtab_special, memory_order_relaxed) != 0, 0);
+}
+
+static int64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
+
+/* A wait's time: for ever, or up to an end. */
+struct patience {
+	bool forever;
+	int64_t end;
+};
+
+static struct patience patience_from(const struct timespec *timeout)
+{
+	if (!timeout)
+		return (struct patience){.forever = true};
+	return (struct patience){.end = now() + timeout->tv_sec * INT64_C(1000000000) + timeout->tv_nsec};
+}
+
+static const struct timespec *remaining(const struct patience *patience, struct timespec *ret)
+{
+	int64_t left;
+
+	if (patience->forever)
+		return NULL;
+	left = patience->end - now();
+	if (left < 0)
+		left = 0;
+	*ret = (struct timespec){.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
+	return ret;
+}
+
+static bool is_valid(const struct timespec *ts)
+{
+	return !ts || (ts->tv_sec >= 0 && ts->tv_nsec >= 0 && ts->tv_nsec < 1000000000 &&
+		       ts->tv_sec < INT_MAX);
+}
+
+static unsigned connecting_fds(const struct pollfd *fds, nfds_t n)
+{
+	unsigned count = 0;
+	nfds_t i;
+
+	for (i = 0; i < n; i++)
+		count += fdtab_has(fds[i].fd, SLOT_CONNECTING);
+	return count;
+}
+
+/* While descriptors with a race behind them are among the set, every return of the kernel is
+ * checked: if a race ended meanwhile, what the kernel said may be about the placeholder. */
+static int patient_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+	struct patience patience = patience_from(timeout);
+	static const struct timespec at_once;
+	struct timespec left;
+
+	for (;;) {
+		unsigned before = connecting_fds(fds, n);
+		int result = real.ppoll(fds, n, remaining(&patience, &left), mask);
+
+		if (result <= 0 || connecting_fds(fds, n) == before)
+			return result;
+		result = real.ppoll(fds, n, &at_once, NULL);
+		if (result != 0)
+			return result;
+	}
+}
+
+int hook_poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+	struct timespec ts = {.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
+
+	if (!any_special() || timeout == 0 || !connecting_fds(fds, n))
+		return real.poll(fds, n, timeout);
+	return patient_poll(fds, n, timeout < 0 ? NULL : &ts, NULL);
+}
+
+int hook_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+	if (!any_special() || !is_valid(timeout) || !connecting_fds(fds, n))
+		return real.ppoll(fds, n, timeout, mask);
+	return patient_poll(fds, n, timeout, mask);
+}
+
+int hook___poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t room)
+{
+	if (room / sizeof(*fds) < n)
+		return real.__poll_chk(fds, n, timeout, room);
+	return hook_poll(fds, n, timeout);
+}
+
+int hook___ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
+		     size_t room)
+{
+	if (room / sizeof(*fds) < n)
+		return real.__ppoll_chk(fds, n, timeout, mask, room);
+	return hook_ppoll(fds, n, timeout, mask);
+}
+
+#define SELECT_SETS 3
+
+struct select_call {
+	int n;
+	fd_set *set[SELECT_SETS];
+	size_t bytes; /* of each set that the kernel reads and writes */
+};
+
+static void copy_sets(const struct select_call *call, char *saved, bool save)
+{
+	int i;
+
+	for (i = 0; i < SELECT_SETS; i++) {
+		if (!call->set[i])
+			continue;
+		if (save)
+			memcpy(saved + (size_t)i * call->bytes, call->set[i], call->bytes);
+		else
+			memcpy(call->set[i], saved + (size_t)i * call->bytes, call->bytes);
+	}
+}
+
+static int patient_select(const struct select_call *call, const struct timespec *timeout, const sigset_t *mask)
+{
+	struct patience patience = patience_from(timeout);
+	static const struct timespec at_once;
+	char saved[SELECT_SETS * call->bytes];
+	struct timespec left;
+
+	copy_sets(call, saved, true);
+	for (;;) {
+		int result = real.pselect(call->n, call->set[0], call->set[1], call->set[2],
+					  remaining(&patience, &left), mask);
+
+		if (result <= 0)
+			return result;
+		copy_sets(call, saved, false);
+		result = real.pselect(call->n, call->set[0], call->set[1], call->set[2], &at_once, NULL);
+		if (result != 0)
+			return result;
+		copy_sets(call, saved, false);
+	}
+}
+
+static bool any_selected(const struct select_call *call)
+{
+	int fd, i;
+
+	for (fd = 0; fd < call->n; fd++) {
+		if (!fdtab_has(fd, SLOT_CONNECTING))
+			continue;
+		for (i = 0; i < SELECT_SETS; i++)
+			if (call->set[i] && (call->set[i]->fds_bits[fd / NFDBITS] & (1L << (fd % NFDBITS))))
+				return true;
+	}
+	return false;
+}
+
+static struct select_call select_call(int n, fd_set *in, fd_set *out, fd_set *except)
+{
+	size_t words = n > 0 ? ((size_t)n + NFDBITS - 1) / NFDBITS : 0;
+
+	return (struct select_call){n, {in, out, except}, words * sizeof(fd_mask)};
+}
+
+/* select(2) on Linux leaves in *timeout what was not slept. */
+static void leave_rest(struct timeval *timeout, int64_t end)
+{
+	int64_t left = end - now();
+
+	if (left < 0)
+		left = 0;
+	timeout->tv_sec = left / 1000000000;
+	timeout->tv_usec = left % 1000000000 / 1000;
+}
+
+int hook_select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout)
+{
+	struct select_call call = select_call(n, in, out, except);
+	struct timespec ts;
+	int64_t end;
+	int result;
+
+	if (!any_special() || !any_selected(&call))
+		return real.select(n, in, out, except, timeout);
+	if (!timeout)
+		return patient_select(&call, NULL, NULL);
+	ts = (struct timespec){timeout->tv_sec + timeout->tv_usec / 1000000, timeout->tv_usec % 1000000 * 1000};
+	if (!is_valid(&ts))
+		return real.select(n, in, out, except, timeout);
+	end = now() + ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+	result = patient_select(&call, &ts, NULL);
+	leave_rest(timeout, end);
+	return result;
+}
+
+int hook_pselect(int n, fd_set *in, fd_set *out, fd_set *except, const struct timespec *timeout,
+		 const sigset_t *mask)
+{
+	struct select_call call = select_call(n, in, out, except);
+
+	if (!any_special() || !is_valid(timeout) || !any_selected(&call))
+		return real.pselect(n, in, out, except, timeout, mask);
+	return patient_select(&call, timeout, mask);
+}
+
+int hook_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	struct slot *slot = fdtab_peek(fd) ? slot_get(fd) : NULL;
+	int result = real.epoll_ctl(epfd, op, fd, event);
+
+	if (!slot)
+		return result;
+	if (result == 0)
+		epollset_note(slot, epfd, op, fd, event);
+	slot_put(slot);
+	return result;
+}
+
+int hook_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
+{
+	return real.epoll_wait(epfd, events, max, timeout);
+}
+
+int hook_epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout, const sigset_t *mask)
+{
+	return real.epoll_pwait(epfd, events, max, timeout, mask);
+}
+
+int hook_epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
+		      const sigset_t *mask)
+{
+	return real.epoll_pwait2(epfd, events, max, timeout, mask);
+}
