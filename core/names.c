@@ -1,0 +1,324 @@
+/* Name memory: two bounded tables under one lock.
+ *
+ * lookups[] holds answers the application got.  A connect() asks it with an address alone, so each
+ * lookup carries a filter word with one bit per address: most of the table is ruled out without
+ * touching the addresses.  notes[] holds what was begun and what failed, per name and address.
+ * Nothing is allocated; the least recent element makes room. */
+#include "core/names.h"
+#include "core/host.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#define NOTES_MAX 256
+#define SELF_RACE_NS (1 * NS_PER_S)
+#define FAILURE_NS (2 * NS_PER_S)
+
+/* What happened to the attempts at one address of a name. */
+struct note {
+	uint32_t hash;  /* of the name */
+	uint64_t stamp; /* 0: free */
+	int64_t begun;  /* when the application began the last attempt; NEVER if it did not */
+	int64_t failed; /* when an attempt failed; NEVER if the last one did not */
+	int owed;       /* error to report at once, or 0 */
+	char name[NAMES_TEXT_MAX];
+	struct taps_addr addr;
+};
+
+#define NEVER INT64_MIN
+
+static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t last_stamp; /* grows with every change: the order of events where times are equal */
+static uint64_t filters[NAMES_LOOKUPS_MAX];
+static uint32_t hashes[NAMES_LOOKUPS_MAX];
+static uint64_t stamps[NAMES_LOOKUPS_MAX]; /* 0: free */
+static struct names_entry lookups[NAMES_LOOKUPS_MAX];
+static struct note notes[NOTES_MAX];
+
+/* Host names compare as in the DNS: ASCII letters without case (RFC 4343), whatever the locale. */
+static unsigned char fold(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (unsigned char)(c - 'A' + 'a') : (unsigned char)c;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+	while (*a && fold(*a) == fold(*b))
+		a++, b++;
+	return fold(*a) == fold(*b);
+}
+
+/* FNV-1a. */
+static uint32_t hash_name(const char *name)
+{
+	uint32_t hash = 2166136261u;
+
+	for (; *name; name++)
+		hash = (hash ^ fold(*name)) * 16777619u;
+	return hash;
+}
+
+/* The filter bit of an address; equal for an IPv4 address and its mapped form. */
+static uint64_t filter_bit(const struct taps_addr *addr)
+{
+	struct taps_addr plain = addr_unmap(addr);
+	uint32_t words[4] = {0}, hash;
+
+	if (addr_family(&plain) == AF_INET6)
+		memcpy(words, &plain.in6.sin6_addr, sizeof(words));
+	else
+		words[0] = plain.in4.sin_addr.s_addr;
+	hash = (words[0] ^ words[1] * 3 ^ words[2] * 5 ^ words[3] * 7) * 2654435761u;
+	return UINT64_C(1) << (hash >> 26);
+}
+
+static void copy_name(char *to, const char *name)
+{
+	memcpy(to, name, strlen(name) + 1);
+}
+
+static bool holds(const struct names_entry *entry, const struct taps_addr *addr)
+{
+	for (unsigned i = 0; i < entry->n; i++)
+		if (addr_equal_host(&entry->addrs[i], addr))
+			return true;
+	return false;
+}
+
+/* The place of an equal lookup, or else the least recent one. */
+static unsigned lookup_place(const char *name, uint32_t hash, int family, pid_t thread)
+{
+	unsigned oldest = 0;
+
+	for (unsigned i = 0; i < NAMES_LOOKUPS_MAX; i++) {
+		const struct names_entry *entry = &lookups[i];
+
+		if (stamps[i] && hashes[i] == hash && entry->family == family && entry->thread == thread &&
+		    same_name(entry->name, name))
+			return i;
+		if (stamps[i] < stamps[oldest])
+			oldest = i;
+	}
+	return oldest;
+}
+
+/* Copies the addresses without their ports, each once.  Returns the filter word. */
+static uint64_t fill_addrs(struct names_entry *entry, const struct taps_addr *addrs, size_t n)
+{
+	uint64_t filter = 0;
+
+	entry->n = 0;
+	for (size_t i = 0; i < n && entry->n < NAMES_ADDRS_MAX; i++) {
+		if (holds(entry, &addrs[i]))
+			continue;
+		entry->addrs[entry->n] = addrs[i];
+		addr_set_port(&entry->addrs[entry->n++], 0);
+		filter |= filter_bit(&addrs[i]);
+	}
+	return filter;
+}
+
+static bool fits(const char *name)
+{
+	return *name && strnlen(name, NAMES_TEXT_MAX) < NAMES_TEXT_MAX;
+}
+
+static bool is_numeric(const char *name)
+{
+	struct taps_addr addr;
+
+	return addr_parse(&addr, name, 0) >= 0;
+}
+
+void names_learn(const char *name, int family, pid_t thread, int64_t now,
+		 const struct taps_addr *addrs, size_t n)
+{
+	uint32_t hash;
+	unsigned at;
+
+	if (!n || !fits(name) || is_numeric(name))
+		return;
+	hash = hash_name(name);
+	pthread_mutex_lock(&names_lock);
+	at = lookup_place(name, hash, family, thread);
+	copy_name(lookups[at].name, name);
+	lookups[at].family = family;
+	lookups[at].when = now;
+	lookups[at].thread = thread;
+	filters[at] = fill_addrs(&lookups[at], addrs, n);
+	hashes[at] = hash;
+	stamps[at] = ++last_stamp;
+	pthread_mutex_unlock(&names_lock);
+}
+
+/* Is lookup `a` the better answer for the thread than `b` (-1: none yet)? */
+static bool better(int a, int b, pid_t thread)
+{
+	if (b < 0)
+		return true;
+	if ((lookups[a].thread == thread) != (lookups[b].thread == thread))
+		return lookups[a].thread == thread;
+	return stamps[a] > stamps[b];
+}
+
+/* The best lookup that holds the address, or -1. */
+static int find_lookup(const struct taps_addr *addr, pid_t thread, bool *ret_ambiguous)
+{
+	uint64_t bit = filter_bit(addr);
+	int best = -1, seen = -1;
+
+	for (int i = 0; i < NAMES_LOOKUPS_MAX; i++) {
+		if (!stamps[i] || !(filters[i] & bit) || !holds(&lookups[i], addr))
+			continue;
+		if (seen >= 0 && !same_name(lookups[seen].name, lookups[i].name))
+			*ret_ambiguous = true;
+		seen = i;
+		if (better(i, best, thread))
+			best = i;
+	}
+	return best;
+}
+
+bool names_find(const struct taps_addr *addr, pid_t thread, struct names_entry *ret, bool *ret_ambiguous)
+{
+	bool ambiguous = false;
+	int at;
+
+	pthread_mutex_lock(&names_lock);
+	at = find_lookup(addr, thread, &ambiguous);
+	if (at >= 0)
+		*ret = lookups[at];
+	pthread_mutex_unlock(&names_lock);
+	if (ret_ambiguous)
+		*ret_ambiguous = ambiguous;
+	return at >= 0;
+}
+
+static bool note_is(const struct note *note, uint32_t hash, const char *name)
+{
+	return note->stamp && note->hash == hash && same_name(note->name, name);
+}
+
+static struct note *find_note(const struct taps_addr *addr, uint32_t hash, const char *name)
+{
+	for (struct note *note = notes; note < notes + NOTES_MAX; note++)
+		if (note_is(note, hash, name) && addr_equal(&note->addr, addr))
+			return note;
+	return NULL;
+}
+
+static struct note *oldest_note(void)
+{
+	struct note *oldest = notes;
+
+	for (struct note *note = notes; note < notes + NOTES_MAX; note++)
+		if (note->stamp < oldest->stamp)
+			oldest = note;
+	return oldest;
+}
+
+/* The note on an address of a name, made if there is none. */
+static struct note *make_note(const struct taps_addr *addr, const char *name)
+{
+	uint32_t hash = hash_name(name);
+	struct note *note = find_note(addr, hash, name);
+
+	if (!note) {
+		note = oldest_note();
+		*note = (struct note){.hash = hash, .begun = NEVER, .failed = NEVER, .addr = *addr};
+		copy_name(note->name, name);
+	}
+	note->stamp = ++last_stamp;
+	return note;
+}
+
+void names_note_attempt(const struct taps_addr *addr, const char *name, int64_t now)
+{
+	struct note *note;
+
+	if (!fits(name))
+		return;
+	pthread_mutex_lock(&names_lock);
+	note = make_note(addr, name);
+	note->begun = now;
+	note->failed = NEVER;
+	note->owed = 0;
+	pthread_mutex_unlock(&names_lock);
+}
+
+void names_note_failure(const struct taps_addr *addr, const char *name, int error, int64_t now)
+{
+	struct note *note;
+
+	if (!fits(name))
+		return;
+	pthread_mutex_lock(&names_lock);
+	note = make_note(addr, name);
+	note->failed = now;
+	note->owed = error;
+	pthread_mutex_unlock(&names_lock);
+}
+
+void names_note_success(const char *name)
+{
+	uint32_t hash = hash_name(name);
+
+	pthread_mutex_lock(&names_lock);
+	for (struct note *note = notes; note < notes + NOTES_MAX; note++)
+		if (note_is(note, hash, name))
+			note->stamp = 0;
+	pthread_mutex_unlock(&names_lock);
+}
+
+int names_take_failure(const struct taps_addr *addr, const char *name, int64_t now)
+{
+	struct note *note;
+	int error = 0;
+
+	pthread_mutex_lock(&names_lock);
+	note = find_note(addr, hash_name(name), name);
+	if (note && note->owed) {
+		if (now - note->failed <= FAILURE_NS)
+			error = note->owed;
+		note->owed = 0;
+	}
+	pthread_mutex_unlock(&names_lock);
+	return error;
+}
+
+/* An attempt at another address of the same service, under way or not long ago, without failure. */
+static bool is_rival(const struct note *note, const struct taps_addr *addr, int64_t now)
+{
+	return note->begun != NEVER && note->failed == NEVER && now - note->begun <= SELF_RACE_NS &&
+	       addr_port(&note->addr) == addr_port(addr) && !addr_equal(&note->addr, addr);
+}
+
+bool names_races_itself(const struct taps_addr *addr, const char *name, int64_t now)
+{
+	uint32_t hash = hash_name(name);
+	bool found = false;
+
+	pthread_mutex_lock(&names_lock);
+	for (unsigned i = 0; i < NOTES_MAX && !found; i++)
+		found = note_is(&notes[i], hash, name) && is_rival(&notes[i], addr, now);
+	pthread_mutex_unlock(&names_lock);
+	return found;
+}
+
+void names_fork_prepare(void)
+{
+	pthread_mutex_lock(&names_lock);
+}
+
+void names_fork_done(void)
+{
+	pthread_mutex_unlock(&names_lock);
+}
+
+void names_clear(void)
+{
+	pthread_mutex_lock(&names_lock);
+	memset(stamps, 0, sizeof(stamps));
+	memset(notes, 0, sizeof(notes));
+	pthread_mutex_unlock(&names_lock);
+}
