@@ -39,8 +39,8 @@ struct race_leaf {
 };
 
 struct race_params {
-	int64_t attempt_delay;  /* ns between starts; clamped to FLOOR…MAX by race_init */
-	int64_t securing_delay; /* ns to wait after progress before the next start; 0: attempt_delay */
+	int64_t attempt_delay;  /* ns between starts; clamped to FLOOR…MAX by race_init; 0: the default */
+	int64_t securing_delay; /* ns from progress to the next start; likewise; 0: attempt_delay */
 	unsigned max_in_flight; /* 0: RACE_IN_FLIGHT_DEFAULT */
 	bool failover;          /* start the next only when one fails (RFC 9623 §4.3.3) */
 };
@@ -48,8 +48,11 @@ struct race_params {
 struct race {
 	struct race_params params;
 	unsigned n;
-	int64_t next_start;  /* earliest time of the next start */
+	int64_t next_start;  /* earliest time of the next start, if none is owed */
+	unsigned owed;       /* starts due at once: the first, and one for each failure */
 	bool more_expected;  /* answers may still come: not lost while this holds */
+	bool stood_down;     /* no more leaves are taken */
+	bool timed_out;      /* the most preferred leaf timed out, and there was nothing left to start */
 	bool over;
 	int winner; /* leaf, or -1 */
 	struct race_leaf leaf[RACE_MAX_LEAVES];
@@ -71,7 +74,8 @@ struct race_action {
 /* Starts a race of n leaves (at most RACE_MAX_LEAVES; 0 is allowed while more are expected). */
 void race_init(struct race *race, const struct race_params *params, unsigned n);
 /* Adds an idle leaf at position `at` of the order, which must not be before a started leaf (late DNS
- * answers are merged by re-sorting the unstarted tail).  Returns its number or -1 when full or over. */
+ * answers are merged by re-sorting the unstarted tail); the numbers from `at` on move up by one.
+ * Returns its number or -1 when there is no such place, full, stood down or over. */
 int race_insert(struct race *race, unsigned at);
 /* Says whether more leaves may come.  Clearing it may lose the race at the next step. */
 void race_expect_more(struct race *race, bool more);
@@ -81,15 +85,17 @@ void race_leaf_progress(struct race *race, unsigned leaf, int64_t now);
 void race_leaf_failed(struct race *race, unsigned leaf, int error, int64_t now);
 void race_leaf_ready(struct race *race, unsigned leaf, int64_t now);
 
-/* Drops every leaf that has not started (the application races by itself). */
+/* Drops every leaf that has not started (the application races by itself), but for the first where none
+ * has, and takes no more. */
 void race_stand_down(struct race *race);
 
 /* What to do at `now`; at most `max` actions (a later call gives the rest).  Exactly one RACE_WON
  * or RACE_LOST comes in a race's life, as its last action.  A leaf that timed out in the kernel
  * (ETIMEDOUT) while it was the most preferred and every leaf had been started ends the race:
- * nothing may take longer than the bare call. */
+ * nothing may take longer than the bare call.  Of leaves that became ready at the same time the most
+ * preferred wins.  A race without leaves is lost with ENETUNREACH. */
 unsigned race_step(struct race *race, int64_t now, struct race_action *actions, unsigned max);
-/* When race_step() must be called again without an event; RACE_NEVER if only events matter. */
+/* When race_step() must be called again without an event; 0 if at once, RACE_NEVER if only events matter. */
 int64_t race_deadline(const struct race *race);
 
 /* The delay between attempts from a known round-trip time, by RFC 8305 §5: the time of the first
