@@ -28,13 +28,13 @@ static const struct kind property_kinds[] = {
 	[KIND_PREFERENCE] = {BASE_WORD, preference_words, NULL, 0, "require|prefer|none|avoid|prohibit"},
 	[KIND_MULTIPATH] = {BASE_WORD, WORDS("disabled", "active", "passive"), NULL, 0,
 			    "disabled|active|passive"},
-	[KIND_DIRECTION] = {BASE_WORD, WORDS("bidirectional", "unidirectional-send", "unidirectional-receive"), NULL,
-			    0, "bidirectional|unidirectional-send|unidirectional-receive"},
-	[KIND_SCHEDULER] = {BASE_WORD, WORDS("fcfs", "rr", "rr-per-packet", "priority", "fair", "wfq"), NULL, 0,
-			    "fcfs|rr|rr-per-packet|priority|fair|wfq"},
+	[KIND_DIRECTION] = {BASE_WORD, WORDS("bidirectional", "unidirectional-send", "unidirectional-receive"),
+			    NULL, 0, "bidirectional|unidirectional-send|unidirectional-receive"},
+	[KIND_SCHEDULER] = {BASE_WORD, WORDS("fcfs", "rr", "rr-per-packet", "priority", "fair", "wfq"), NULL,
+			    0, "fcfs|rr|rr-per-packet|priority|fair|wfq"},
 	[KIND_CAPACITY] = {BASE_WORD,
-			   WORDS("default", "scavenger", "low-latency-interactive", "low-latency-non-interactive",
-				 "constant-rate", "capacity-seeking"),
+			   WORDS("default", "scavenger", "low-latency-interactive",
+				 "low-latency-non-interactive", "constant-rate", "capacity-seeking"),
 			   NULL, 0,
 			   "default|scavenger|low-latency-interactive|low-latency-non-interactive|"
 			   "constant-rate|capacity-seeking"},
@@ -48,7 +48,7 @@ static const struct kind property_kinds[] = {
 	[KIND_SECONDS] = {BASE_NUMBER, NULL, "disabled", 0, "number above 0, or \"disabled\""},
 	[KIND_RATE] = {BASE_NUMBER, NULL, "unlimited", 0, "number above 0, or \"unlimited\""},
 	[KIND_LIFETIME] = {BASE_NUMBER, NULL, "infinite", 0, "number above 0, or \"infinite\""},
-	[KIND_SELECTION] = {BASE_SELECTION, NULL, NULL, 0, "list of \"PREFERENCE NAME\", e.g. \"prohibit wwan\""},
+	[KIND_SELECTION] = {BASE_SELECTION, NULL, NULL, 0, "list of preference and name, as \"prohibit wwan\""},
 };
 
 static const struct property_info infos[] = {
@@ -395,7 +395,8 @@ static void format_selection(const struct selection *selection, char *buf, size_
 	snprintf(buf, size, "%s", "");
 	for (unsigned i = 0; i < selection->n && used < size; i++)
 		used += (size_t)snprintf(buf + used, size - used, "%s%s %s", i ? ", " : "",
-					 preference_words[selection->item[i].preference], selection->item[i].name);
+					 preference_words[selection->item[i].preference],
+					 selection->item[i].name);
 }
 
 const char *properties_format(const struct properties *props, enum property property, char *buf, size_t size)

@@ -109,6 +109,11 @@ void text_format_number(double value, char *buf, size_t size)
 
 #define NAME_MAX_LENGTH 63
 
+static bool same_letter(char a, char b)
+{
+	return tolower((unsigned char)a) == tolower((unsigned char)b);
+}
+
 unsigned text_distance(const char *a, const char *b)
 {
 	unsigned row[NAME_MAX_LENGTH + 1];
@@ -123,7 +128,7 @@ unsigned text_distance(const char *a, const char *b)
 
 		row[0] = (unsigned)i + 1;
 		for (size_t j = 0; j < n; j++) {
-			unsigned change = diagonal + (tolower((unsigned char)a[i]) != tolower((unsigned char)b[j]));
+			unsigned change = diagonal + !same_letter(a[i], b[j]);
 			unsigned gap = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
 
 			diagonal = row[j + 1];
