@@ -176,8 +176,11 @@ static void duplicate(void)
 	add(c.set, c.fd, EPOLLOUT | EPOLLET, 9);
 	SHOW(peer_connect(c.fd, &c.peer));
 	add(c.set, copy, EPOLLOUT, 10);
-	while (show_events(c.set, PATIENCE_MS) == 1)
-		pause_ms(1);
+	uint32_t masks[2] = {0, 0};
+	struct epoll_event event;
+	while ((!masks[0] || !masks[1]) && epoll_wait(c.set, &event, 1, PATIENCE_MS) == 1)
+		masks[event.data.u64 - 9] |= event.events;
+	say("%s, %s", mask_text(masks[0]), mask_text(masks[1]));
 	show_events(c.set, 0);
 	SHOW(close(c.fd));
 	show_events(c.set, 0);
