@@ -1,0 +1,15 @@
+import java.io.IOException;
+import java.net.Socket;
+
+/** new Socket(host, port), then an HTTP request for /hello.  usage: Fetch HOST PORT */
+public class Fetch {
+	public static void main(String[] args) throws IOException {
+		long start = System.nanoTime();
+		try (Socket s = new Socket(args[0], Integer.parseInt(args[1]))) {
+			System.err.println("connect " + (System.nanoTime() - start) / 1000000);
+			s.getOutputStream().write("GET /hello HTTP/1.0\r\n\r\n".getBytes());
+			s.getInputStream().transferTo(System.out);
+			System.out.flush();
+		}
+	}
+}
