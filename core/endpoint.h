@@ -20,12 +20,13 @@ struct taps_addr {
 
 #define ADDR_TEXT_MAX 80
 
-/* Copies an AF_INET or AF_INET6 address.  Returns false for other families or a short `len`. */
+/* Copies an AF_INET or AF_INET6 address; its flow label, and a scope where it means nothing, are left behind.
+ * Returns false for other families or a short `len`. */
 bool addr_from_sockaddr(struct taps_addr *ret, const struct sockaddr *sa, socklen_t len);
 /* From the bytes that inet_pton(3) makes; `family` is AF_INET or AF_INET6; port in host order. */
 bool addr_from_bytes(struct taps_addr *ret, int family, const void *bytes, uint16_t port);
-/* Parses "192.0.2.1", "2001:db8::1", "[2001:db8::1]", each with an optional "%scope"; sets `port`
- * (host order).  Names are not resolved.  Returns 0 or -EINVAL. */
+/* Parses "192.0.2.1", "2001:db8::1", "[2001:db8::1]", the latter two with an optional "%scope", which is an
+ * interface's number; sets `port` (host order).  Names are not resolved.  Returns 0 or -EINVAL. */
 int addr_parse(struct taps_addr *ret, const char *text, uint16_t port);
 /* Writes "192.0.2.1:80" or "[2001:db8::1%2]:80" and returns `buf`. */
 const char *addr_format(const struct taps_addr *addr, char buf[ADDR_TEXT_MAX]);
@@ -51,11 +52,11 @@ bool addr_is_loopback(const struct taps_addr *addr);
 bool addr_is_multicast(const struct taps_addr *addr);
 bool addr_is_linklocal(const struct taps_addr *addr);
 
-/* Is addr within prefix/bits (bits counted in the family of `prefix`)? */
+/* Is addr within prefix/bits (bits counted in the family of `prefix`)?  Sees through v4-mapping: no IPv4
+ * address is within ::/0, a v4-mapped one is within 0.0.0.0/0. */
 bool addr_in_prefix(const struct taps_addr *addr, const struct taps_addr *prefix, unsigned bits);
 
-/* Sorts destination addresses by RFC 6724 §6, given the addresses that this machine has, one per
- * element of `local` (scope and prefix length decide the source candidate).  Stable. */
+/* An address that this machine has; ports are zero, `prefix_bits` counted in its own family. */
 struct local_address {
 	struct taps_addr addr;
 	unsigned prefix_bits;
@@ -63,10 +64,19 @@ struct local_address {
 	bool deprecated;
 	bool temporary;
 };
+
+/* The address that a packet to `dest` would come from, by RFC 6724 §5 as far as it can be told without the
+ * routing table; an element of `local`, or NULL if none can. */
+const struct local_address *endpoint_source(const struct taps_addr *dest, const struct local_address *local,
+					    size_t n_local);
+
+/* Sorts destination addresses by RFC 6724 §6 with its default policy table, given the addresses that this
+ * machine has.  Stable.  What comes after the first ENDPOINT_SORT_MAX stays where it is. */
+#define ENDPOINT_SORT_MAX 64
 void endpoint_sort(struct taps_addr *addrs, size_t n, const struct local_address *local, size_t n_local);
 
-/* Interleaves address families (RFC 8305 §4): the first element stays first, `first_count` of its
- * family lead, then families alternate; order within a family is kept.  Duplicates are dropped;
+/* Interleaves address families (RFC 8305 §4): the first element stays first, `first_count` (0 is 1) of its
+ * family lead, then families alternate; order within a family is kept.  Duplicates (addr_equal) are dropped;
  * returns the new count. */
 size_t endpoint_interleave(struct taps_addr *addrs, size_t n, unsigned first_count);
 

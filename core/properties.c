@@ -28,7 +28,8 @@ static const struct kind property_kinds[] = {
 	[KIND_PREFERENCE] = {BASE_WORD, preference_words, NULL, 0, "require|prefer|none|avoid|prohibit"},
 	[KIND_MULTIPATH] = {BASE_WORD, WORDS("disabled", "active", "passive"), NULL, 0,
 			    "disabled|active|passive"},
-	[KIND_DIRECTION] = {BASE_WORD, WORDS("bidirectional", "unidirectional-send", "unidirectional-receive"),
+	[KIND_DIRECTION] = {BASE_WORD, WORDS("bidirectional", "unidirectional-send",
+					     "unidirectional-receive"),
 			    NULL, 0, "bidirectional|unidirectional-send|unidirectional-receive"},
 	[KIND_SCHEDULER] = {BASE_WORD, WORDS("fcfs", "rr", "rr-per-packet", "priority", "fair", "wfq"), NULL,
 			    0, "fcfs|rr|rr-per-packet|priority|fair|wfq"},
@@ -48,7 +49,8 @@ static const struct kind property_kinds[] = {
 	[KIND_SECONDS] = {BASE_NUMBER, NULL, "disabled", 0, "number above 0, or \"disabled\""},
 	[KIND_RATE] = {BASE_NUMBER, NULL, "unlimited", 0, "number above 0, or \"unlimited\""},
 	[KIND_LIFETIME] = {BASE_NUMBER, NULL, "infinite", 0, "number above 0, or \"infinite\""},
-	[KIND_SELECTION] = {BASE_SELECTION, NULL, NULL, 0, "list of preference and name, as \"prohibit wwan\""},
+	[KIND_SELECTION] = {BASE_SELECTION, NULL, NULL, 0,
+			    "list of preference and name, as \"prohibit wwan\""},
 };
 
 static const struct property_info infos[] = {

@@ -329,7 +329,8 @@ static void random_event(struct run *run, unsigned *seed)
 
 	/* Two of three times nothing, so that timers have their say. */
 	for (unsigned i = dice(seed, 3); i == 0; i = dice(seed, 3))
-		happen(run, what[dice(seed, ARRAY_SIZE(what))], dice(seed, run->race.n + 2), reasons[dice(seed, 2)]);
+		happen(run, what[dice(seed, ARRAY_SIZE(what))], dice(seed, run->race.n + 2),
+		       reasons[dice(seed, 2)]);
 }
 
 /* Whatever happens, the checks in take() and step() hold, and a race comes to an end once all has failed. */
