@@ -133,9 +133,14 @@ struct taps_host {
 	 * file behind `from` (the slot's original file).  Best effort: an option that the other family's
 	 * socket lacks is left out. */
 	void (*slot_options)(const struct taps_slot *slot, int from, int fd);
+	/* One of the slot's descriptors, or -1.  With the lock held. */
+	int (*slot_fd)(const struct taps_slot *slot);
 	/* Reference counting; the last reference lets the core's connection go
 	 * (taps_core.released) and recycles the slot.  Async-signal-safe. */
 	void (*slot_ref)(struct taps_slot *slot);
+	/* A reference, unless the slot is on its way out or was recycled for another socket: it must still
+	 * hold `conn`. */
+	bool (*slot_hold)(struct taps_slot *slot, const void *conn);
 	void (*slot_unref)(struct taps_slot *slot);
 	/* Sets and clears bits of slot->flags; the only way to change them. */
 	void (*slot_flags)(struct taps_slot *slot, uint32_t set, uint32_t clear);
@@ -166,9 +171,9 @@ struct taps_core {
 	/* A second connect(2) while CONNECTING, or after FAILED. */
 	int (*reconnect)(const struct taps_connect_call *call);
 
-	/* Waits until the race behind a CONNECTING slot is over; for a blocking send or receive on
-	 * it.  Returns 0 (the slot is no longer CONNECTING), or -errno. */
-	int (*settle)(struct taps_slot *slot);
+	/* Waits until the race behind a CONNECTING slot is over; for a blocking call on its descriptor fd.
+	 * Returns 0 (the slot is no longer CONNECTING), or -errno (-EINTR). */
+	int (*settle)(struct taps_slot *slot, int fd);
 	/* The pending error of a FAILED slot, once: an errno value, then 0 (socket(7), SO_ERROR). */
 	int (*take_error)(struct taps_slot *slot);
 	/* Gives up the race and puts the application's own file back under its descriptors, with

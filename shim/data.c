@@ -51,7 +51,7 @@ static bool gate(int fd, enum direction direction, int flags, ssize_t *ret)
 	if (!slot)
 		return false;
 	if ((slot_flags(slot) & SLOT_CONNECTING) && would_block(fd, flags))
-		error = load_core_if_open()->settle(&slot->pub);
+		error = load_core_if_open()->settle(&slot->pub, fd);
 	if (error < 0) {
 		errno = -error;
 		*ret = -1;

@@ -141,6 +141,31 @@ static void host_ref(struct taps_slot *slot)
 	slot_ref(slot_of(slot));
 }
 
+static bool host_hold(struct taps_slot *slot, const void *conn)
+{
+	uint32_t refs = atomic_load(&slot->refs);
+
+	while (refs && !atomic_compare_exchange_weak(&slot->refs, &refs, refs + 1))
+		;
+	if (!refs)
+		return false;
+	if (atomic_load(&slot->conn) == conn)
+		return true;
+	slot_put(slot_of(slot));
+	return false;
+}
+
+static int host_fd(const struct taps_slot *slot)
+{
+	const struct slot *s = (const struct slot *)slot;
+	unsigned i;
+
+	for (i = 0; i < s->n_fds; i++)
+		if (fdtab_peek(s->fds[i]) == s)
+			return s->fds[i];
+	return -1;
+}
+
 static void host_unref(struct taps_slot *slot)
 {
 	slot_put(slot_of(slot));
@@ -183,7 +208,9 @@ static struct taps_host host = {
 	.lock = fdtab_lock,
 	.unlock = fdtab_unlock,
 	.slot_replace = host_replace,
+	.slot_fd = host_fd,
 	.slot_ref = host_ref,
+	.slot_hold = host_hold,
 	.slot_unref = host_unref,
 	.slot_forget = host_forget,
 	.slot_flags = host_flags,

@@ -1,0 +1,460 @@
+/* The connection object: gathers candidates, runs attempts as the race decides. */
+#include "core/conn.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "core/host.h"
+#include "core/path.h"
+#include "core/resolve.h"
+#include "core/trace.h"
+
+static struct conn *_Atomic graves;
+
+struct conn *conn_new(const struct taps_connect_call *call, struct conf *conf, const struct policy *policy,
+		      const struct names_entry *entry)
+{
+	struct conn *conn = taps_host->calloc(1, sizeof(*conn));
+
+	if (!conn)
+		return NULL;
+	atomic_store(&conn->refs, 1);
+	conn->slot = call->slot;
+	conn->conf = conf_ref(conf);
+	conn->policy = *policy;
+	conn->family = AF_UNSPEC;
+	if (entry) {
+		memcpy(conn->name, entry->name, sizeof(conn->name));
+		conn->family = entry->family;
+	}
+	addr_from_sockaddr(&conn->asked, call->addr, call->len);
+	conn->app_fd = call->fd;
+	conn->own_fd = -1;
+	conn->peer_fd = -1;
+	conn->patience_end = INT64_MAX;
+	conn->id = trace_new_id();
+	return conn;
+}
+
+void conn_ref(struct conn *conn)
+{
+	atomic_fetch_add(&conn->refs, 1);
+}
+
+void conn_unref(struct conn *conn)
+{
+	struct conn *head;
+
+	if (atomic_fetch_sub(&conn->refs, 1) != 1)
+		return;
+	head = atomic_load(&graves);
+	do
+		conn->next_grave = head;
+	while (!atomic_compare_exchange_weak(&graves, &head, conn));
+}
+
+void conn_reap(void)
+{
+	struct conn *conn = atomic_exchange(&graves, NULL), *next;
+
+	for (; conn; conn = next) {
+		next = conn->next_grave;
+		resolve_free(conn->resolve);
+		conf_unref(conn->conf);
+		taps_host->free(conn);
+	}
+}
+
+bool conn_hold_slot(struct conn *conn)
+{
+	return !atomic_load(&conn->released) && taps_host->slot_hold(conn->slot, conn);
+}
+
+void conn_release_slot(struct conn *conn)
+{
+	taps_host->slot_unref(conn->slot);
+}
+
+/* What gathering must know of the application's socket. */
+static struct candidate_request request_of(const struct conn *conn, const struct taps_addr *addrs, size_t n)
+{
+	uint32_t flags = atomic_load(&conn->slot->flags);
+
+	return (struct candidate_request){
+		.asked = conn->asked,
+		.addrs = addrs,
+		.n_addrs = n,
+		.lookup_family = conn->family,
+		.domain = conn->slot->domain,
+		.bound_family = flags & SLOT_BOUND ? addr_family(&conn->asked) : AF_UNSPEC,
+		.port = conn->policy.remote.port ? conn->policy.remote.port : addr_port(&conn->asked),
+		.first_family_count = conn->policy.race.first_family_count,
+		.rewritten = conn->policy.remote.host != NULL,
+	};
+}
+
+static void trace_pruned(const struct conn *conn, const struct candidate_set *set)
+{
+	char text[ADDR_TEXT_MAX];
+	unsigned i;
+
+	for (i = 0; trace_on() && i < set->n_pruned; i++) {
+		struct trace_arg why = TRACE_TEXT("reason", candidate_reason(set->pruned[i].reason));
+
+		trace_event(conn->id, "pruned", addr_format(&set->pruned[i].addr, text), now_ns(), &why, 1);
+	}
+}
+
+unsigned conn_gather(struct conn *conn, const struct taps_addr *addrs, size_t n)
+{
+	struct candidate_request request = request_of(conn, addrs, n);
+	struct candidate_set set;
+	unsigned i;
+
+	candidate_gather(&request, &set);
+	for (i = 0; i < set.n; i++)
+		conn->attempts[i].candidate = set.candidate[i];
+	trace_pruned(conn, &set);
+	conn->race.n = set.n;
+	return set.n;
+}
+
+void conn_begin(struct conn *conn, int64_t now)
+{
+	struct race_params params = {
+		.attempt_delay = conn->policy.race.attempt_delay,
+		.max_in_flight = conn->policy.race.max_in_flight,
+	};
+	unsigned n = conn->race.n;
+
+	conn->begun = now;
+	race_init(&conn->race, &params, n);
+	race_expect_more(&conn->race, conn->resolve != NULL);
+}
+
+static bool is_mapped(const struct taps_addr *addr)
+{
+	return addr_family(addr) == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&addr->in6.sin6_addr);
+}
+
+/* The application's own file serves its first candidate: when that wins nothing need be replaced. */
+static bool fits_own(const struct conn *conn, unsigned leaf)
+{
+	const struct taps_addr *remote = &conn->attempts[leaf].candidate.remote;
+
+	return leaf == 0 && addr_family(remote) == conn->slot->domain &&
+	       is_mapped(remote) == is_mapped(&conn->asked);
+}
+
+static int original_fd(const struct conn *conn)
+{
+	return conn->own_fd >= 0 ? conn->own_fd : conn->app_fd;
+}
+
+/* The source address that the application bound, with a port of the kernel's choice. */
+static int bind_like(const struct conn *conn, int fd)
+{
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+	struct taps_addr local;
+
+	if (!(atomic_load(&conn->slot->flags) & SLOT_BOUND))
+		return 0;
+	if (taps_host->getsockname(original_fd(conn), (struct sockaddr *)&name, &len) != 0 ||
+	    !addr_from_sockaddr(&local, (struct sockaddr *)&name, len))
+		return -EINVAL;
+	addr_set_port(&local, 0);
+	return taps_host->bind(fd, &local.sa, addr_len(&local)) == 0 ? 0 : -errno;
+}
+
+static int new_socket(const struct conn *conn, const struct taps_addr *remote)
+{
+	int type = conn->slot->type | SOCK_NONBLOCK | SOCK_CLOEXEC, off = 0, result;
+	int fd = taps_host->socket(addr_family(remote), type, conn->slot->protocol);
+
+	if (fd < 0)
+		return -errno;
+	fd = taps_host->fd_keep(fd);
+	if (fd < 0)
+		return fd;
+	taps_host->slot_options(conn->slot, original_fd(conn), fd);
+	if (is_mapped(remote))
+		taps_host->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	result = bind_like(conn, fd);
+	if (result < 0) {
+		taps_host->fd_drop(fd);
+		return result;
+	}
+	return fd;
+}
+
+/* How long a connect() of a blocking file may take before the next attempt is due. */
+static int64_t patience(const struct conn *conn, int64_t now)
+{
+	int64_t end = race_deadline(&conn->race);
+
+	if (conn->patience_end < end)
+		end = conn->patience_end;
+	if (end == INT64_MAX)
+		return NS_PER_S;
+	return end > now ? end - now : 1;
+}
+
+static int open_attempt(struct conn *conn, unsigned leaf, int64_t now)
+{
+	struct attempt *attempt = &conn->attempts[leaf];
+	struct tcp_options options = {.remote = attempt->candidate.remote};
+
+	attempt->own = fits_own(conn, leaf);
+	options.keep = attempt->own;
+	if (attempt->own) {
+		options.fd = original_fd(conn);
+		options.blocking = conn->blocking && conn->own_fd < 0;
+		options.patience = patience(conn, now);
+	} else {
+		/* The slot is the application's and may be gone while the loop drives. */
+		if (conn->app_fd < 0 && !conn_hold_slot(conn))
+			return -ECANCELED;
+		options.fd = new_socket(conn, &options.remote);
+		if (conn->app_fd < 0)
+			conn_release_slot(conn);
+		if (options.fd < 0)
+			return options.fd;
+	}
+	attempt->top = tcp_layer(&options);
+	if (!attempt->top && !attempt->own)
+		taps_host->fd_drop(options.fd);
+	return attempt->top ? 0 : -ENOMEM;
+}
+
+static void close_attempt(struct conn *conn, unsigned leaf)
+{
+	layer_close_chain(conn->attempts[leaf].top);
+	conn->attempts[leaf].top = NULL;
+}
+
+static void leaf_ended(struct conn *conn, unsigned leaf, int error, int64_t now)
+{
+	race_leaf_failed(&conn->race, leaf, error, now);
+	close_attempt(conn, leaf);
+	if (conn->name[0])
+		names_note_failure(&conn->attempts[leaf].candidate.remote, conn->name, error, now);
+}
+
+/* One step of an attempt; tells the race what came of it.  Returns -EINTR through to the driver. */
+static void advance(struct conn *conn, unsigned leaf)
+{
+	struct attempt *attempt = &conn->attempts[leaf];
+	int result = attempt->top->ops->connect(attempt->top, now_ns(), &attempt->wants);
+
+	if (result == 0)
+		race_leaf_ready(&conn->race, leaf, now_ns());
+	else if (result == -EINTR)
+		conn->interrupted = true;
+	else if (result != -EAGAIN)
+		leaf_ended(conn, leaf, -result, now_ns());
+}
+
+static void start(struct conn *conn, unsigned leaf, int64_t now)
+{
+	int result = open_attempt(conn, leaf, now);
+
+	if (result < 0)
+		leaf_ended(conn, leaf, -result, now);
+	else
+		advance(conn, leaf);
+}
+
+static void carry_out(struct conn *conn, const struct race_action *action, int64_t now)
+{
+	switch (action->kind) {
+	case RACE_START:
+		start(conn, action->leaf, now);
+		break;
+	case RACE_CANCEL:
+		close_attempt(conn, action->leaf);
+		break;
+	case RACE_WON:
+		conn->winner = action->leaf;
+		conn->state = CONN_WON;
+		break;
+	case RACE_LOST:
+		atomic_store(&conn->error, action->error);
+		conn->state = CONN_LOST;
+		break;
+	}
+}
+
+static bool is_live(const struct conn *conn, unsigned leaf)
+{
+	enum race_leaf_state state = conn->race.leaf[leaf].state;
+
+	return conn->attempts[leaf].top && (state == LEAF_RUNNING || state == LEAF_SECURING);
+}
+
+static bool is_ready(const struct attempt *attempt, const struct pollfd *fds, unsigned n, int64_t now)
+{
+	unsigned i;
+
+	if (attempt->wants.deadline <= now)
+		return true;
+	for (i = 0; i < n; i++)
+		if (fds[i].fd == attempt->wants.fd && fds[i].revents)
+			return true;
+	return false;
+}
+
+static bool has_started(const struct conn *conn, unsigned leaf)
+{
+	return conn->race.leaf[leaf].started != RACE_NEVER;
+}
+
+static bool is_tried(const struct conn *conn, const struct candidate *candidate, unsigned started)
+{
+	unsigned i;
+
+	for (i = 0; i < started; i++)
+		if (addr_equal(&conn->attempts[i].candidate.remote, &candidate->remote))
+			return true;
+	return false;
+}
+
+/* New answers go behind what has started; what has not is put in order anew with them. */
+static void merge_answers(struct conn *conn)
+{
+	struct candidate_request request;
+	struct candidate_set set;
+	const struct taps_addr *addrs;
+	unsigned started = 0, at, i;
+	size_t n_addrs;
+
+	addrs = resolve_addrs(conn->resolve, &n_addrs);
+	request = request_of(conn, addrs, n_addrs);
+	candidate_gather(&request, &set);
+	while (started < conn->race.n && has_started(conn, started))
+		started++;
+	for (i = 0, at = started; i < set.n; i++) {
+		if (is_tried(conn, &set.candidate[i], started))
+			continue;
+		if (at == conn->race.n && race_insert(&conn->race, at) < 0)
+			return;
+		conn->attempts[at++] = (struct attempt){.candidate = set.candidate[i]};
+	}
+}
+
+static void step_resolve(struct conn *conn, const struct pollfd *fds, unsigned n, int64_t now)
+{
+	if (!conn->resolve)
+		return;
+	resolve_step(conn->resolve, fds, n, now);
+	if (conn->race.n > 0 || resolve_usable(conn->resolve, now))
+		merge_answers(conn);
+	if (!resolve_complete(conn->resolve))
+		return;
+	race_expect_more(&conn->race, false);
+	resolve_free(conn->resolve);
+	conn->resolve = NULL;
+}
+
+void conn_step(struct conn *conn, const struct pollfd *fds, unsigned n, int64_t now)
+{
+	struct race_action actions[8];
+	unsigned leaf, i, count;
+
+	step_resolve(conn, fds, n, now);
+	for (leaf = 0; leaf < conn->race.n; leaf++)
+		if (is_live(conn, leaf) && is_ready(&conn->attempts[leaf], fds, n, now))
+			advance(conn, leaf);
+	while (conn->state == CONN_RACING && !conn->interrupted &&
+	       (count = race_step(&conn->race, now_ns(), actions, 8)) > 0)
+		for (i = 0; i < count; i++)
+			carry_out(conn, &actions[i], now_ns());
+}
+
+unsigned conn_pollfds(struct conn *conn, struct pollfd *fds, unsigned max)
+{
+	unsigned leaf, n = 0;
+
+	for (leaf = 0; leaf < conn->race.n && n < max; leaf++) {
+		struct attempt *attempt = &conn->attempts[leaf];
+
+		if (is_live(conn, leaf) && attempt->wants.fd >= 0)
+			fds[n++] = (struct pollfd){attempt->wants.fd, attempt->wants.events, 0};
+	}
+	if (conn->resolve)
+		n += resolve_pollfds(conn->resolve, fds + n, max - n);
+	return n;
+}
+
+int64_t conn_deadline(const struct conn *conn)
+{
+	int64_t deadline = race_deadline(&conn->race);
+	unsigned leaf;
+
+	for (leaf = 0; leaf < conn->race.n; leaf++)
+		if (is_live(conn, leaf) && conn->attempts[leaf].wants.deadline < deadline)
+			deadline = conn->attempts[leaf].wants.deadline;
+	if (conn->resolve && resolve_deadline(conn->resolve) < deadline)
+		deadline = resolve_deadline(conn->resolve);
+	return deadline;
+}
+
+void conn_cancel(struct conn *conn)
+{
+	unsigned leaf;
+
+	for (leaf = 0; leaf < conn->race.n; leaf++)
+		if (conn->attempts[leaf].top)
+			close_attempt(conn, leaf);
+}
+
+static const char *const results[] = {
+	[LEAF_IDLE] = "not started", [LEAF_RUNNING] = "cancelled",    [LEAF_SECURING] = "cancelled",
+	[LEAF_WON] = "won",	     [LEAF_FAILED] = "failed",	      [LEAF_CANCELLED] = "cancelled",
+};
+
+static void trace_attempt(const struct conn *conn, unsigned leaf, int64_t now)
+{
+	const struct race_leaf *l = &conn->race.leaf[leaf];
+	char text[ADDR_TEXT_MAX];
+	struct taps_addr shown = addr_unmap(&conn->attempts[leaf].candidate.remote);
+	struct trace_arg args[4];
+	unsigned n = 0;
+
+	args[n++] = TRACE_NUMBER("order", leaf);
+	args[n++] = TRACE_TEXT("result", results[l->state]);
+	args[n++] = TRACE_TEXT("stack", "tcp");
+	if (l->state == LEAF_FAILED)
+		args[n++] = TRACE_TEXT("error", strerrorname_np(l->error));
+	if (l->started == RACE_NEVER)
+		trace_event(conn->id, "attempt", addr_format(&shown, text), now, args, n);
+	else
+		trace_span(conn->id, "attempt", addr_format(&shown, text), l->started,
+			   l->ended == RACE_NEVER ? now : l->ended, args, n);
+}
+
+void conn_trace(const struct conn *conn, int64_t now)
+{
+	char host[ADDR_TEXT_MAX], winner[ADDR_TEXT_MAX];
+	struct trace_arg args[4];
+	unsigned leaf, n = 0;
+	int error = atomic_load(&conn->error);
+
+	if (!trace_on())
+		return;
+	for (leaf = 0; leaf < conn->race.n; leaf++)
+		trace_attempt(conn, leaf, now);
+	args[n++] = TRACE_TEXT("host", conn->name[0] ? conn->name : addr_format_host(&conn->asked, host));
+	args[n++] = TRACE_NUMBER("port", addr_port(&conn->asked));
+	if (conn->state == CONN_WON) {
+		struct taps_addr won = addr_unmap(&conn->attempts[conn->winner].candidate.remote);
+
+		args[n++] = TRACE_TEXT("winner", addr_format(&won, winner));
+	} else if (conn->state == CONN_LOST) {
+		args[n++] = TRACE_TEXT("error", strerrorname_np(error));
+	}
+	trace_span(conn->id, "race", "race", conn->begun, now, args, n);
+	trace_event(conn->id, "connection", conn->state == CONN_WON ? "Ready" : "EstablishmentError", now, args,
+		    n);
+}

@@ -1,0 +1,94 @@
+/* A connection being established on behalf of one connect() call: its candidates, their attempts, the
+ * race among them, and how the winner takes the place of the application's socket.
+ *
+ * Two drivers exist (drive.h): the calling thread for a blocking socket, the loop's for a non-blocking
+ * one.  Only the driver touches the race; other threads go through the functions marked so. */
+#ifndef TAPS_CORE_CONN_H
+#define TAPS_CORE_CONN_H
+
+#include <stdatomic.h>
+
+#include "conf/policy.h"
+#include "core/api.h"
+#include "core/candidate.h"
+#include "core/layer.h"
+#include "core/loop.h"
+#include "core/names.h"
+#include "core/race.h"
+
+struct resolve;
+
+/* One leaf of the race: a candidate, and the chain of layers that tries it. */
+struct attempt {
+	struct candidate candidate;
+	struct layer *top;         /* NULL until started, and after it ended */
+	struct layer_wants wants;
+	bool own;                  /* runs on the application's own file */
+};
+
+enum conn_state { CONN_RACING, CONN_WON, CONN_LOST };
+
+struct conn {
+	struct loop_client client; /* first: the loop hands this back */
+	_Atomic unsigned refs;     /* the slot's, and the driver's */
+	struct taps_slot *slot;    /* valid only between conn_hold_slot and conn_release_slot, or while
+	                              a call of the application's holds it */
+	_Atomic bool released;     /* the slot let go: nobody is there any more */
+	bool abandoned;            /* the application got its own file back */
+
+	struct conf *conf;
+	struct policy policy;
+	char name[NAMES_TEXT_MAX]; /* Remote Endpoint's name; "" if it is known by address alone */
+	int family;                /* that the name was looked up for */
+	struct taps_addr asked;    /* what the application passed to connect() */
+	const void *thread;        /* which thread asked */
+
+	struct race race;
+	struct attempt attempts[RACE_MAX_LEAVES];
+	struct resolve *resolve;   /* answers still to come, or NULL */
+	enum conn_state state;
+	unsigned winner;
+	_Atomic int error;         /* LOST: to be reported once */
+
+	int app_fd;   /* the number that the application used, while its own file is there; else -1 */
+	int own_fd;   /* its original file, while a placeholder is under the number; else -1 */
+	int peer_fd;  /* the placeholder's far end, or -1 */
+	bool blocking;
+	bool interrupted;     /* a signal came while the transport blocked */
+	int64_t patience_end; /* blocking: by when connect() returns (SO_SNDTIMEO); INT64_MAX: never */
+
+	uint64_t id;  /* in the trace */
+	int64_t begun;
+	struct taps_addr local; /* DISGUISED: the name that getsockname reports */
+	struct conn *next_grave;
+};
+
+/* Makes a connection for the call; takes the policy and a reference to conf.  NULL when memory is short. */
+struct conn *conn_new(const struct taps_connect_call *call, struct conf *conf, const struct policy *policy,
+		      const struct names_entry *entry);
+void conn_ref(struct conn *conn);
+/* Async-signal-safe: the last reference only puts the connection on a list; conn_reap() frees it. */
+void conn_unref(struct conn *conn);
+/* Frees what was let go.  From core calls that may allocate, and from the loop. */
+void conn_reap(void);
+
+/* Fills in the candidates from the answer of a look-up (`addrs`, ports ignored).  Returns their number. */
+unsigned conn_gather(struct conn *conn, const struct taps_addr *addrs, size_t n);
+/* Begins the race over what was gathered. */
+void conn_begin(struct conn *conn, int64_t now);
+/* Goes on: feeds what happened to the attempts (revents of `fds`, as conn_pollfds filled them; NULL:
+ * nothing is known), carries out what the race decides.  conn->state tells the outcome. */
+void conn_step(struct conn *conn, const struct pollfd *fds, unsigned n, int64_t now);
+/* What to wait for: descriptors (at most LOOP_FDS_MAX) and a deadline. */
+unsigned conn_pollfds(struct conn *conn, struct pollfd *fds, unsigned max);
+int64_t conn_deadline(const struct conn *conn);
+/* Ends every attempt but the winner's. */
+void conn_cancel(struct conn *conn);
+/* Writes the race into the trace, once it is over. */
+void conn_trace(const struct conn *conn, int64_t now);
+
+/* A reference to the connection's slot, if the application still has the socket. */
+bool conn_hold_slot(struct conn *conn);
+void conn_release_slot(struct conn *conn);
+
+#endif

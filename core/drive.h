@@ -1,0 +1,25 @@
+/* The two drivers of a connection: the calling thread, and the loop. */
+#ifndef TAPS_CORE_DRIVE_H
+#define TAPS_CORE_DRIVE_H
+
+#include "core/conn.h"
+
+/* Races in the calling thread, as a blocking connect(2): returns 0, -errno, -EINTR after a signal
+ * whose handler does not restart calls, -EINPROGRESS when patience (SO_SNDTIMEO) ran out; after the
+ * last two the loop goes on with the race.  Takes the caller's reference to conn.  Safe against
+ * pthread_cancel(3). */
+int drive_here(struct conn *conn);
+/* Puts a placeholder under the descriptor and lets the loop race: returns -EINPROGRESS, or what went
+ * wrong at once (every candidate failed, no descriptors left).  Takes the caller's reference. */
+int drive_behind(struct conn *conn);
+
+/* The application races by itself: conn's name is being connected to at another address by the same
+ * thread right now.  True if so; every race of that name then starts no further attempt. */
+bool drive_stand_down(const char *name, const struct taps_addr *addr, const void *thread, int64_t now);
+
+/* Gives up the race behind a slot and puts the application's own file back (taps_core.restore). */
+void drive_restore(struct taps_slot *slot);
+/* Waits until the race behind the slot's descriptor fd is over.  Returns 0 or -EINTR. */
+int drive_settle(struct taps_slot *slot, int fd);
+
+#endif

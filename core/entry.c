@@ -1,0 +1,354 @@
+/* The core's door: configuration, and what each call of the application's leads to. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conf/policy.h"
+#include "core/conn.h"
+#include "core/drive.h"
+#include "core/host.h"
+#include "core/lookup.h"
+#include "core/names.h"
+#include "core/place.h"
+#include "core/trace.h"
+
+const struct taps_host *taps_host;
+
+static struct conf *conf;
+static bool fail_closed; /* a security rule could not be read: nothing connects */
+static struct conf_error conf_problem;
+
+static __thread char thread_mark;
+
+static pid_t thread_number(void)
+{
+	return (pid_t)((uintptr_t)&thread_mark >> 4);
+}
+
+static void say(enum taps_log_level level, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	taps_host->log(level, format, args);
+	va_end(args);
+}
+
+static const char *variable(const char *name)
+{
+	char *const *at;
+	size_t n = strlen(name);
+
+	for (at = taps_host->environment; at && *at; at++)
+		if (strncmp(*at, name, n) == 0 && (*at)[n] == '=')
+			return *at + n + 1;
+	return NULL;
+}
+
+#define OPTIONS_MAX 64
+
+/* TAPS_OPTIONS holds the launcher's -o arguments, one on a line. */
+static void split_options(char *text, const char *options[OPTIONS_MAX + 1])
+{
+	unsigned n = 0;
+	char *save = NULL, *line;
+
+	for (line = strtok_r(text, "\n", &save); line && n < OPTIONS_MAX; line = strtok_r(NULL, "\n", &save))
+		options[n++] = line;
+	options[n] = NULL;
+}
+
+static const char *user_dir(char *buf, size_t size)
+{
+	const char *base = variable("XDG_CONFIG_HOME"), *home = variable("HOME");
+	int n = -1;
+
+	if (base && *base == '/')
+		n = snprintf(buf, size, "%s/taps", base);
+	else if (home && *home == '/')
+		n = snprintf(buf, size, "%s/.config/taps", home);
+	return n > 0 && (size_t)n < size ? buf : NULL;
+}
+
+/* The names that an application's configuration goes by: as it was called, and its file's. */
+static void program_names(char *exe, size_t size, const char *names[3])
+{
+	ssize_t n = readlink("/proc/self/exe", exe, size - 1);
+	unsigned count = 0;
+
+	names[count++] = program_invocation_short_name;
+	if (n > 0) {
+		const char *slash;
+
+		exe[n] = 0;
+		slash = strrchr(exe, '/');
+		if (strcmp(slash ? slash + 1 : exe, names[0]) != 0)
+			names[count++] = slash ? slash + 1 : exe;
+	}
+	names[count] = NULL;
+}
+
+static void load_configuration(void)
+{
+	const char *text = variable("TAPS_OPTIONS"), *options[OPTIONS_MAX + 1] = {NULL}, *names[3];
+	char dir[PATH_MAX], exe[PATH_MAX], *copy = text ? strdup(text) : NULL;
+	struct conf_sources sources = {
+		.system_dir = TAPS_SYSCONFDIR,
+		.user_dir = user_dir(dir, sizeof(dir)),
+		.programs = names,
+		.file = variable("TAPS_CONFIG"),
+		.options = options,
+	};
+
+	program_names(exe, sizeof(exe), names);
+	if (copy)
+		split_options(copy, options);
+	if (conf_load(&sources, &conf, &conf_problem) < 0) {
+		fail_closed = conf_problem.security;
+		say(TAPS_LOG_SAY, "%s%s", conf_problem.text,
+		    fail_closed ? ": no connection is made" : ": configuration ignored");
+		conf = conf_default();
+	}
+	free(copy);
+}
+
+/* The policy for a call, with the name that the address was looked up by. */
+static bool find_policy(const struct taps_connect_call *call, const struct taps_addr *addr,
+			struct names_entry *entry, struct policy *policy)
+{
+	bool named = names_find(addr, thread_number(), entry, NULL);
+	struct policy_query query = {
+		.host = named ? entry->name : NULL,
+		.addr = addr,
+		.socktype = call->slot->type,
+		.role = POLICY_INITIATE,
+	};
+
+	conf_policy(conf, &query, policy);
+	return named;
+}
+
+static bool never_raced(const struct taps_addr *addr)
+{
+	return addr_is_loopback(addr) || addr_is_multicast(addr) || addr_is_linklocal(addr);
+}
+
+static bool is_pinned(const struct taps_connect_call *call)
+{
+	return atomic_load(&call->slot->flags) & (SLOT_PINNED | SLOT_BOUND_PORT);
+}
+
+static bool is_non_blocking(int fd)
+{
+	int status = taps_host->fcntl(fd, F_GETFL);
+
+	return status >= 0 && (status & O_NONBLOCK);
+}
+
+/* Races, with the name's remembered answer or with what the policy puts in its place. */
+static int race(const struct taps_connect_call *call, const struct policy *policy,
+		const struct names_entry *entry, const struct taps_addr *asked)
+{
+	struct conn *conn;
+	int64_t now = now_ns();
+	int error = entry ? names_take_failure(asked, entry->name, now) : 0;
+
+	if (error)
+		return -error;
+	if (entry && drive_stand_down(entry->name, asked, &thread_mark, now))
+		return TAPS_PASS;
+	conn = conn_new(call, conf, policy, entry);
+	if (!conn)
+		return TAPS_PASS;
+	conn->thread = &thread_mark;
+	if (lookup_candidates(conn, entry, now) < 0) {
+		conn_unref(conn);
+		return -EHOSTUNREACH;
+	}
+	if (!conn->resolve && conn->race.n <= 1 && !policy->remote.host && !policy->remote.port) {
+		conn_unref(conn);
+		return TAPS_PASS;
+	}
+	return is_non_blocking(call->fd) ? drive_behind(conn) : drive_here(conn);
+}
+
+static int core_connect(const struct taps_connect_call *call)
+{
+	struct names_entry entry;
+	struct policy policy;
+	struct taps_addr addr;
+	bool named, rewritten;
+
+	if (fail_closed)
+		return -ECONNABORTED;
+	if (!addr_from_sockaddr(&addr, call->addr, call->len))
+		return TAPS_PASS;
+	addr = addr_unmap(&addr);
+	conn_reap();
+	if (never_raced(&addr) && !conf_has_rules(conf))
+		return TAPS_PASS;
+	named = find_policy(call, &addr, &entry, &policy);
+	rewritten = policy.remote.host || policy.remote.port;
+	if (call->slot->type != SOCK_STREAM || is_pinned(call))
+		return TAPS_PASS;
+	if (!rewritten && (never_raced(&addr) || !named || !policy.race.enabled))
+		return TAPS_PASS;
+	return race(call, &policy, named ? &entry : NULL, &addr);
+}
+
+static struct conn *conn_behind(struct taps_slot *slot)
+{
+	return atomic_load(&slot->conn);
+}
+
+static int core_take_error(struct taps_slot *slot)
+{
+	struct conn *conn = conn_behind(slot);
+
+	return conn ? atomic_exchange(&conn->error, 0) : 0;
+}
+
+/* As the kernel: the error of the failed attempt, once; after SO_ERROR took it, ECONNABORTED once; then
+ * the socket may be tried again. */
+static int reconnect_failed(const struct taps_connect_call *call)
+{
+	int error = core_take_error(call->slot);
+
+	drive_restore(call->slot);
+	return error ? -error : -ECONNABORTED;
+}
+
+static int core_reconnect(const struct taps_connect_call *call)
+{
+	uint32_t flags = atomic_load(&call->slot->flags);
+	int result;
+
+	if (call->addr->sa_family == AF_UNSPEC) {
+		drive_restore(call->slot);
+		return TAPS_PASS;
+	}
+	if (flags & SLOT_FAILED)
+		return reconnect_failed(call);
+	if (!(flags & SLOT_CONNECTING))
+		return -EISCONN;
+	if (is_non_blocking(call->fd))
+		return -EALREADY;
+	result = drive_settle(call->slot, call->fd);
+	if (result < 0)
+		return result;
+	return atomic_load(&call->slot->flags) & SLOT_FAILED ? reconnect_failed(call) : 0;
+}
+
+static void core_released(void *arg)
+{
+	struct conn *conn = arg;
+
+	atomic_store(&conn->released, true);
+	if (conn->state == CONN_RACING)
+		loop_wake();
+	else
+		place_drop(conn);
+	conn_unref(conn);
+}
+
+static int core_name(struct taps_slot *slot, bool peer, struct sockaddr *addr, socklen_t *len)
+{
+	struct conn *conn = conn_behind(slot);
+	const struct taps_addr *name;
+	socklen_t size;
+
+	if (!conn)
+		return -ENOTCONN;
+	name = peer ? &conn->asked : &conn->local;
+	size = addr_len(name);
+	if (!addr || !len)
+		return -EFAULT;
+	memcpy(addr, &name->sa, *len < size ? *len : size);
+	*len = size;
+	return 0;
+}
+
+static int core_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+			    struct addrinfo **ret)
+{
+	return lookup_getaddrinfo(conf, node, service, hints, ret, thread_number());
+}
+
+static void core_learned(const char *node, const struct addrinfo *hints, const struct addrinfo *list)
+{
+	lookup_learned(node, hints, list, thread_number());
+}
+
+static void core_learned_host(const char *name, const struct hostent *host)
+{
+	lookup_learned_host(name, host, thread_number());
+}
+
+static int core_hostaddrs(const char *name, int family, void *addrs, int max)
+{
+	return lookup_hostaddrs(conf, name, family, addrs, max, thread_number());
+}
+
+static void fork_prepare(void)
+{
+	loop_fork_prepare();
+	names_fork_prepare();
+	lookup_fork_prepare();
+	trace_fork_prepare();
+}
+
+static void fork_parent(void)
+{
+	trace_fork_parent();
+	lookup_fork_done();
+	names_fork_done();
+	loop_fork_parent();
+}
+
+static void fork_child(void)
+{
+	trace_fork_child();
+	lookup_fork_done();
+	names_fork_done();
+	loop_fork_child();
+}
+
+static const struct taps_core core = {
+	.version = TAPS_API_VERSION,
+	.size = sizeof(core),
+	.connect = core_connect,
+	.reconnect = core_reconnect,
+	.settle = drive_settle,
+	.take_error = core_take_error,
+	.restore = drive_restore,
+	.released = core_released,
+	.name = core_name,
+	.getaddrinfo = core_getaddrinfo,
+	.learned = core_learned,
+	.learned_host = core_learned_host,
+	.hostaddrs = core_hostaddrs,
+	.fork_prepare = fork_prepare,
+	.fork_parent = fork_parent,
+	.fork_child = fork_child,
+};
+
+__attribute__((visibility("default"))) const struct taps_core *taps_core_open(const struct taps_host *host)
+{
+	const char *trace;
+
+	if (host->version != TAPS_API_VERSION || host->size != sizeof(*host))
+		return NULL;
+	taps_host = host;
+	load_configuration();
+	if (!conf)
+		return NULL;
+	trace = variable("TAPS_TRACE");
+	if (trace && trace_open(trace, program_invocation_short_name) < 0)
+		say(TAPS_LOG_SAY, "%s: the trace cannot be written: %s", trace, strerror(errno));
+	return &core;
+}

@@ -1,0 +1,73 @@
+/* Layers: a protocol stack is a chain of them, the transport at the bottom (RFC 9623 §3).
+ *
+ * Each kind of layer is one file with one const ops struct and one row of layers[] (layer.c).  What a
+ * kind leaves out passes through to the layer below.  A chain belongs to one attempt until that wins,
+ * then to the connection; whoever drives it calls from one thread at a time. */
+#ifndef TAPS_CORE_LAYER_H
+#define TAPS_CORE_LAYER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "core/endpoint.h"
+
+enum layer_traits {
+	LAYER_TRANSPORT = 1 << 0, /* owns the kernel's socket */
+	LAYER_STREAM = 1 << 1,    /* a reliable byte stream */
+	LAYER_DATAGRAM = 1 << 2,  /* messages, unreliable */
+	LAYER_SECURE = 1 << 3,    /* what passes below is encrypted and authenticated */
+};
+
+/* What a layer waits for before it can go on. */
+struct layer_wants {
+	int fd;
+	short events;     /* of poll(2) */
+	int64_t deadline; /* ns, monotonic; INT64_MAX: none */
+};
+
+struct layer;
+
+struct layer_ops {
+	const char *name;
+	unsigned traits; /* of enum layer_traits */
+	/* Goes on with establishment.  Returns 0 once this layer and all below are ready, -EAGAIN with
+	 * *wants filled, -EINTR when a signal came while a blocking call of the transport ran (the
+	 * attempt goes on), or another -errno: the attempt failed. */
+	int (*connect)(struct layer *layer, int64_t now, struct layer_wants *wants);
+	/* Ends the layer and frees it; the chain below is ended by the caller. */
+	void (*close)(struct layer *layer);
+};
+
+struct layer {
+	const struct layer_ops *ops;
+	struct layer *below; /* NULL under a transport */
+};
+
+/* Every kind of layer, in order of preference within a role. */
+extern const struct layer_ops *const layers[];
+
+/* Ends a chain from the top down.  NULL is allowed. */
+void layer_close_chain(struct layer *top);
+/* Is what the chain sends encrypted?  Answered by walking it. */
+bool layer_is_secure(const struct layer *top);
+/* "tls/tcp": the names from the top down.  Returns `buf`. */
+const char *layer_describe(const struct layer *top, char *buf, size_t size);
+
+/* A TCP attempt (core/tcp.c). */
+struct tcp_options {
+	int fd;               /* the kernel's socket */
+	bool keep;            /* fd is the application's own file: close() leaves it alone */
+	bool blocking;        /* fd is in blocking mode: connect for at most `patience` */
+	int64_t patience;     /* ns */
+	struct taps_addr remote;
+};
+/* Makes the layer, or NULL when memory is short (fd stays the caller's).  Takes ownership of fd, which
+ * fd_keep returned, unless `keep`. */
+struct layer *tcp_layer(const struct tcp_options *options);
+/* The transport's descriptor changed its number (the file is the same): before the next connect step. */
+void layer_renumber(struct layer *top, int fd);
+/* The kernel's socket at the bottom of a chain, or -1. */
+int layer_fd(const struct layer *top);
+
+#endif

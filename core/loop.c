@@ -1,0 +1,296 @@
+/* The loop.  libev with its poll backend: that one opens no descriptor behind our back, so that an
+ * application which closes everything (closefrom) cannot pull the ground away; the wake-up is an
+ * eventfd of our own, kept out of its way. */
+#include "core/loop.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/eventfd.h>
+
+#include "core/host.h"
+
+#define STACK_SIZE (256 * 1024)
+
+struct loop_watch {
+	struct loop_client *client;
+	unsigned n;
+	ev_io io[LOOP_FDS_MAX];
+	ev_timer timer;
+	bool ready; /* something happened since the last run */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct ev_loop *loop;
+static struct loop_client *clients;
+static ev_io wake_io;
+static _Atomic int wake_fd = -1;
+static bool running;
+
+void loop_lock(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void loop_unlock(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+void loop_wake(void)
+{
+	uint64_t one = 1;
+	int fd = atomic_load(&wake_fd), saved = errno;
+
+	if (fd >= 0 && taps_host->write(fd, &one, sizeof(one)) < 0)
+		errno = saved;
+}
+
+static short to_poll(int events)
+{
+	return (short)((events & EV_READ ? POLLIN : 0) | (events & EV_WRITE ? POLLOUT : 0));
+}
+
+static int to_ev(short events)
+{
+	return (events & POLLIN ? EV_READ : 0) | (events & POLLOUT ? EV_WRITE : 0);
+}
+
+static void on_io(EV_P_ ev_io *io, int events)
+{
+	struct loop_watch *watch = io->data;
+	ptrdiff_t at = io - watch->io;
+
+	(void)loop;
+	watch->client->fds[at].revents = to_poll(events);
+	watch->ready = true;
+}
+
+static void on_timer(EV_P_ ev_timer *timer, int events)
+{
+	struct loop_watch *watch = timer->data;
+
+	(void)loop;
+	(void)events;
+	watch->ready = true;
+}
+
+static void stop(struct loop_watch *watch)
+{
+	unsigned i;
+
+	for (i = 0; i < watch->n; i++)
+		ev_io_stop(loop, &watch->io[i]);
+	watch->n = 0;
+	ev_timer_stop(loop, &watch->timer);
+}
+
+static void start(struct loop_watch *watch, int64_t now)
+{
+	struct loop_client *client = watch->client;
+	unsigned i;
+
+	watch->ready = false;
+	for (i = 0; i < client->n_fds; i++) {
+		ev_io_init(&watch->io[i], on_io, client->fds[i].fd, to_ev(client->fds[i].events));
+		watch->io[i].data = watch;
+		client->fds[i].revents = 0;
+		ev_io_start(loop, &watch->io[i]);
+	}
+	watch->n = client->n_fds;
+	if (client->deadline == INT64_MAX)
+		return;
+	ev_timer_init(&watch->timer, on_timer,
+		      client->deadline > now ? (double)(client->deadline - now) / 1e9 : 0., 0.);
+	watch->timer.data = watch;
+	ev_timer_start(loop, &watch->timer);
+}
+
+static void unlink_client(struct loop_client *client)
+{
+	*client->prev = client->next;
+	if (client->next)
+		client->next->prev = client->prev;
+}
+
+static void run_client(struct loop_client *client)
+{
+	struct loop_watch *watch = client->watch;
+
+	stop(watch);
+	if (client->run(client, now_ns())) {
+		ev_now_update(loop);
+		start(watch, now_ns());
+		return;
+	}
+	unlink_client(client);
+	taps_host->free(watch);
+	client->watch = NULL;
+	client->done(client);
+}
+
+/* After a wake-up from outside every client looks for itself whether it is concerned. */
+static void on_wake(EV_P_ ev_io *io, int events)
+{
+	struct loop_client *client;
+	uint64_t count;
+
+	(void)loop;
+	(void)events;
+	if (taps_host->read(io->fd, &count, sizeof(count)) < 0)
+		return;
+	for (client = clients; client; client = client->next)
+		client->watch->ready = true;
+}
+
+static void run_ready(void)
+{
+	struct loop_client *client, *next;
+
+	for (client = clients; client; client = next) {
+		next = client->next;
+		if (client->watch->ready)
+			run_client(client);
+	}
+}
+
+static void before_waiting(EV_P)
+{
+	(void)loop;
+	loop_unlock();
+}
+
+static void after_waiting(EV_P)
+{
+	(void)loop;
+	loop_lock();
+}
+
+static void *thread_main(void *unused)
+{
+	(void)unused;
+	loop_lock();
+	for (;;) {
+		run_ready();
+		ev_run(loop, EVRUN_ONCE);
+	}
+	return NULL;
+}
+
+static int make_loop(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	fd = taps_host->fd_keep(fd);
+	if (fd < 0)
+		return fd;
+	loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
+	if (!loop) {
+		taps_host->fd_drop(fd);
+		return -ENOMEM;
+	}
+	ev_set_loop_release_cb(loop, before_waiting, after_waiting);
+	ev_io_init(&wake_io, on_wake, fd, EV_READ);
+	ev_io_start(loop, &wake_io);
+	atomic_store(&wake_fd, fd);
+	return 0;
+}
+
+/* Signals are the application's: its handlers never run on our thread. */
+static int start_thread(void)
+{
+	sigset_t all, old;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int error;
+
+	sigfillset(&all);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	error = pthread_create(&thread, &attr, thread_main, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	if (!error) {
+		pthread_setname_np(thread, "taps-loop");
+		running = true;
+	}
+	return -error;
+}
+
+static int ensure_running(void)
+{
+	int result = 0;
+
+	if (!loop)
+		result = make_loop();
+	if (result == 0 && !running)
+		result = start_thread();
+	return result;
+}
+
+int loop_add(struct loop_client *client)
+{
+	int result = ensure_running();
+
+	if (result < 0)
+		return result;
+	client->watch = taps_host->calloc(1, sizeof(*client->watch));
+	if (!client->watch)
+		return -ENOMEM;
+	client->watch->client = client;
+	client->watch->ready = true;
+	client->next = clients;
+	client->prev = &clients;
+	if (clients)
+		clients->prev = &client->next;
+	clients = client;
+	loop_wake();
+	return 0;
+}
+
+void loop_each(void (*on)(struct loop_client *client, void *arg), void *arg)
+{
+	struct loop_client *client;
+
+	for (client = clients; client; client = client->next)
+		on(client, arg);
+}
+
+void loop_fork_prepare(void)
+{
+	loop_lock();
+}
+
+void loop_fork_parent(void)
+{
+	loop_unlock();
+}
+
+/* The parent's thread is not here, and its loop was caught waiting: the child makes a new one.  The old
+ * one's memory is given up (it holds no descriptor). */
+void loop_fork_child(void)
+{
+	struct loop_client *client;
+
+	running = false;
+	loop = NULL;
+	if (atomic_load(&wake_fd) >= 0) {
+		taps_host->fd_drop(atomic_load(&wake_fd));
+		atomic_store(&wake_fd, -1);
+	}
+	for (client = clients; client; client = client->next) {
+		client->watch->n = 0;
+		client->watch->ready = true;
+		ev_init(&client->watch->timer, on_timer);
+	}
+	if (clients)
+		ensure_running();
+	loop_unlock();
+}

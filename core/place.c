@@ -1,0 +1,231 @@
+/* Replacing files under the application's descriptors.  Every change of what a slot is happens under
+ * the host's lock, so that the application's other threads see either state and no step between. */
+#include "core/place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stddef.h>
+
+#include "core/host.h"
+
+#define FILE_STATUS (O_NONBLOCK | O_ASYNC)
+
+/* F_SETOWN_EX and the like need no declaration beyond fcntl.h's with _GNU_SOURCE. */
+static void carry_owner(int from, int to)
+{
+	struct f_owner_ex owner;
+	int sig = taps_host->fcntl(from, F_GETSIG);
+
+	if (taps_host->fcntl(from, F_GETOWN_EX, &owner) == 0 && owner.pid != 0)
+		taps_host->fcntl(to, F_SETOWN_EX, &owner);
+	if (sig > 0)
+		taps_host->fcntl(to, F_SETSIG, sig);
+}
+
+/* What belongs to the open file and not to the socket: status flags, owner, signal (fcntl(2)). */
+static void carry_file(int from, int to)
+{
+	int status = taps_host->fcntl(from, F_GETFL), now = taps_host->fcntl(to, F_GETFL);
+
+	if (status < 0 || now < 0)
+		return;
+	carry_owner(from, to);
+	if ((status & FILE_STATUS) != (now & FILE_STATUS))
+		taps_host->fcntl(to, F_SETFL, (now & ~FILE_STATUS) | (status & FILE_STATUS));
+}
+
+/* Fills the send queue of fd until the kernel takes no more. */
+static void fill(int fd)
+{
+	static const char bytes[4096];
+	int smallest = 1;
+
+	taps_host->setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &smallest, sizeof(smallest));
+	while (taps_host->send(fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		;
+	while (taps_host->send(fd, bytes, 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		;
+}
+
+/* Makes the pair; ret[0] is the placeholder, ret[1] its far end, already kept. */
+static int make_placeholder(int ret[2])
+{
+	int result = taps_host->socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ret);
+
+	if (result != 0)
+		return -errno;
+	ret[1] = taps_host->fd_keep(ret[1]);
+	if (ret[1] < 0) {
+		taps_host->close(ret[0]);
+		return ret[1];
+	}
+	fill(ret[0]);
+	return 0;
+}
+
+static int keep_original(int fd)
+{
+	int copy = taps_host->fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	return copy < 0 ? -errno : taps_host->fd_keep(copy);
+}
+
+/* Attempts on the application's own file follow it to its new number. */
+static void renumber_own(struct conn *conn, int fd)
+{
+	unsigned i;
+
+	for (i = 0; i < conn->race.n; i++) {
+		struct attempt *attempt = &conn->attempts[i];
+
+		if (attempt->own && attempt->top) {
+			layer_renumber(attempt->top, fd);
+			attempt->wants.fd = fd;
+		}
+	}
+}
+
+int place_hold(struct conn *conn)
+{
+	struct taps_slot *slot = conn->slot;
+	int pair[2], own, result;
+
+	own = keep_original(conn->app_fd);
+	if (own < 0)
+		return own;
+	result = make_placeholder(pair);
+	if (result < 0) {
+		taps_host->fd_drop(own);
+		return result;
+	}
+	carry_file(own, pair[0]);
+	taps_host->lock();
+	result = taps_host->slot_replace(slot, pair[0]);
+	if (result > 0) {
+		conn->own_fd = own;
+		conn->peer_fd = pair[1];
+		renumber_own(conn, own);
+		conn->app_fd = -1;
+		slot->own_fd = own;
+		conn_ref(conn);
+		atomic_store(&slot->conn, conn);
+		taps_host->slot_flags(slot, SLOT_CONNECTING, 0);
+	}
+	taps_host->unlock();
+	taps_host->close(pair[0]);
+	if (result > 0)
+		return 0;
+	taps_host->fd_drop(own);
+	taps_host->fd_drop(pair[1]);
+	return result < 0 ? result : -EBADF;
+}
+
+static void drop(int *fd)
+{
+	if (*fd >= 0)
+		taps_host->fd_drop(*fd);
+	*fd = -1;
+}
+
+void place_drop(struct conn *conn)
+{
+	drop(&conn->own_fd);
+	drop(&conn->peer_fd);
+}
+
+/* The slot is the kernel's again.  With the lock; the slot's reference to conn is let go. */
+static void settle_slot(struct conn *conn, uint32_t set)
+{
+	struct taps_slot *slot = conn->slot;
+
+	slot->own_fd = -1;
+	if (!(set & SLOT_DISGUISED) && atomic_exchange(&slot->conn, NULL))
+		conn_unref(conn);
+	taps_host->slot_flags(slot, set, SLOT_CONNECTING | SLOT_FAILED);
+}
+
+static bool is_other_family(const struct conn *conn, int fd)
+{
+	int domain;
+	socklen_t len = sizeof(domain);
+
+	return taps_host->getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	       domain != conn->slot->domain;
+}
+
+/* An AF_INET socket that IPv6 won for reports an AF_INET name: the port is true, the address is the
+ * one that the kernel would take for the peer that the application named. */
+static void disguise(struct conn *conn, int fd)
+{
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+	int probe = taps_host->socket(addr_family(&conn->asked), SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct taps_addr real;
+
+	conn->local = (struct taps_addr){.in4 = {.sin_family = AF_INET}};
+	if (probe >= 0) {
+		if (taps_host->connect(probe, &conn->asked.sa, addr_len(&conn->asked)) == 0 &&
+		    taps_host->getsockname(probe, (struct sockaddr *)&name, &len) == 0)
+			addr_from_sockaddr(&conn->local, (struct sockaddr *)&name, len);
+		taps_host->close(probe);
+	}
+	len = sizeof(name);
+	if (taps_host->getsockname(fd, (struct sockaddr *)&name, &len) == 0 &&
+	    addr_from_sockaddr(&real, (struct sockaddr *)&name, len))
+		addr_set_port(&conn->local, addr_port(&real));
+}
+
+/* The descriptor whose file holds the status flags now. */
+static int current_fd(const struct conn *conn)
+{
+	return conn->app_fd >= 0 ? conn->app_fd : taps_host->slot_fd(conn->slot);
+}
+
+static void put_winner(struct conn *conn, int fd, bool own)
+{
+	struct taps_slot *slot = conn->slot;
+	int from = conn->own_fd >= 0 ? conn->own_fd : conn->app_fd;
+	bool other = !own && is_other_family(conn, fd);
+
+	if (!own && (atomic_load(&slot->flags) & SLOT_OPTIONS))
+		taps_host->slot_options(slot, from, fd);
+	if (other)
+		disguise(conn, fd);
+	carry_file(current_fd(conn), fd);
+	if (!own || conn->app_fd < 0)
+		taps_host->slot_replace(slot, fd);
+	if (other && !atomic_load(&slot->conn)) {
+		conn_ref(conn);
+		atomic_store(&slot->conn, conn);
+	}
+	settle_slot(conn, SLOT_PLAIN | (other ? SLOT_DISGUISED : 0));
+}
+
+void place_win(struct conn *conn)
+{
+	struct attempt *winner = &conn->attempts[conn->winner];
+
+	taps_host->lock();
+	put_winner(conn, layer_fd(winner->top), winner->own);
+	taps_host->unlock();
+	place_drop(conn);
+}
+
+void place_fail(struct conn *conn)
+{
+	taps_host->lock();
+	taps_host->slot_flags(conn->slot, SLOT_FAILED, SLOT_CONNECTING);
+	taps_host->unlock();
+	drop(&conn->peer_fd);
+}
+
+void place_restore(struct conn *conn)
+{
+	taps_host->lock();
+	carry_file(current_fd(conn), conn->own_fd);
+	taps_host->slot_replace(conn->slot, conn->own_fd);
+	settle_slot(conn, 0);
+	taps_host->unlock();
+	place_drop(conn);
+}
