@@ -135,7 +135,8 @@ const char *origin_text(struct arena *arena, const struct origin *origin);
 int conf_fail(struct conf_error *error, int code, const struct origin *where, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* What holds for a connection by the layers up to `last`, and which rule of each fired (NULL: none). */
+/* What holds for a connection by the layers up to `last`, and which rule of each fired (NULL: none).
+ * Without a query, what holds where no rule fires. */
 void policy_values(const struct conf *conf, const struct policy_query *query, enum layer_rank last,
 		   struct conf_values *ret, const struct conf_rule *ret_fired[LAYERS_N]);
 

@@ -32,13 +32,15 @@ _Static_assert(offsetof(struct conf_rule, values) == 0, "a rule begins with its 
 const char KEY_REQUIRED[] = "required";
 
 const struct conf_key conf_keys[KEYS_N] = {
-#define KEY(section, name, kind, field, def, low, high, words, doc) \
-	{#name, SECTION_##section, SECTION_NONE, VALUE_##kind, FIELD(section, field), def, low, high, words, doc},
+#define KEY(section, name, kind, field, def, example, low, high, words, doc) \
+	{#name, SECTION_##section, SECTION_NONE, VALUE_##kind, FIELD(section, field), def, \
+	 example, low, high, words, doc},
 #define GROUP(section, name, kind, inner, field, doc) \
-	{#name, SECTION_##section, SECTION_##inner, VALUE_##kind, FIELD(section, field), NULL, 0, 0, NULL, doc},
+	{#name, SECTION_##section, SECTION_##inner, VALUE_##kind, FIELD(section, field), NULL, \
+	 NULL, 0, 0, NULL, doc},
 #define PROPERTY(field, name, doc) \
 	{name, SECTION_PROPERTIES, SECTION_NONE, VALUE_PROPERTY, FIELD(PROPERTIES, values.policy.properties), \
-	 NULL, 0, 0, NULL, doc},
+	 NULL, NULL, 0, 0, NULL, doc},
 #include "conf/keys.def"
 #undef KEY
 #undef GROUP
@@ -78,6 +80,13 @@ bool key_has_prefix(enum conf_section section, const char *group)
 		    conf_keys[i].name[len] == '.')
 			return true;
 	return false;
+}
+
+size_t key_group_length(const struct conf_key *key)
+{
+	const char *dot = strchr(key->name, '.');
+
+	return dot ? (size_t)(dot - key->name) : 0;
 }
 
 /* The likest key whose section is, or is not, the given one. */

@@ -43,7 +43,7 @@ enum value_kind {
 
 /* KEY_RACE_attemptDelay, …, KEY_PROPERTIES_reliability, …: in the order of keys.def. */
 enum conf_key_id {
-#define KEY(section, name, kind, field, def, low, high, words, doc) KEY_##section##_##name,
+#define KEY(section, name, kind, field, def, example, low, high, words, doc) KEY_##section##_##name,
 #define GROUP(section, name, kind, inner, field, doc) KEY_##section##_##name,
 #define PROPERTY(field, name, doc) KEY_PROPERTIES_##field,
 #include "conf/keys.def"
@@ -60,6 +60,7 @@ struct conf_key {
 	enum value_kind kind;
 	size_t offset, size;       /* of the field in the section's structure */
 	const char *fallback;      /* the default, KEY_REQUIRED, or NULL */
+	const char *example;       /* for the sample, or NULL */
 	int64_t low, high;
 	const char *const *words;  /* NULL-terminated, or NULL */
 	const char *doc;
@@ -75,6 +76,8 @@ extern const struct conf_key conf_keys[KEYS_N];
 const struct conf_key *key_find(enum conf_section section, const char *name);
 /* Is there a key in the section whose name begins with "group."? */
 bool key_has_prefix(enum conf_section section, const char *group);
+/* The length of that group's name; 0 for a name without a dot. */
+size_t key_group_length(const struct conf_key *key);
 /* The key meant by a misspelt name, written as from the section ("attemptDelay"), or in full when it belongs
  * elsewhere ("race.attemptDelay").  Returns `buf`, or NULL if none is near. */
 const char *key_nearest(enum conf_section section, const char *name, char *buf, size_t size);

@@ -47,7 +47,7 @@ static const char *list(struct arena *arena, const struct conf_key *key, const c
 	}
 }
 
-static const char *value(struct arena *arena, const struct conf_key *key, const char *text)
+const char *option_value(struct arena *arena, const struct conf_key *key, const char *text)
 {
 	if (*text != '\0' && strchr("{([\"", *text))
 		return text;
@@ -104,7 +104,7 @@ static int write_path(struct arena *arena, const char *path, const char *written
 static int write_host(struct arena *arena, const char *name, const char *text, const char **ret)
 {
 	const char *quoted = quote(arena, name);
-	const char *written = value(arena, &conf_keys[KEY_HOST_address], text);
+	const char *written = option_value(arena, &conf_keys[KEY_HOST_address], text);
 
 	*ret = quoted && written ? arena_printf(arena, "hosts = ( { name = %s; address = %s; } );", quoted, written)
 				 : NULL;
@@ -124,5 +124,5 @@ int option_text(struct arena *arena, const char *option, const char **ret)
 		return write_host(arena, path + strlen(HOSTS), equals + 1, ret);
 	if (!is_path(path))
 		return -EINVAL;
-	return write_path(arena, path, value(arena, find(SECTION_TOP, path), equals + 1), ret);
+	return write_path(arena, path, option_value(arena, find(SECTION_TOP, path), equals + 1), ret);
 }

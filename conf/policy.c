@@ -17,7 +17,7 @@ void policy_values(const struct conf *conf, const struct policy_query *query, en
 
 	*ret = conf->defaults;
 	for (unsigned rank = 0; rank <= last; rank++) {
-		const struct conf_rule *rule = match_rule(&conf->layer[rank], query);
+		const struct conf_rule *rule = query ? match_rule(&conf->layer[rank], query) : NULL;
 
 		ret_fired[rank] = rule;
 		values_merge(ret, &conf->layer[rank].values);
