@@ -76,6 +76,22 @@ void conn_release_slot(struct conn *conn)
 	taps_host->slot_unref(conn->slot);
 }
 
+static int original_fd(const struct conn *conn)
+{
+	return conn->own_fd >= 0 ? conn->own_fd : conn->app_fd;
+}
+
+/* Asked only where the application set options: the kernel's default may be changed by them alone. */
+static bool is_v6only(const struct conn *conn)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	if (conn->slot->domain != AF_INET6 || !(atomic_load(&conn->slot->flags) & SLOT_OPTIONS))
+		return false;
+	return taps_host->getsockopt(original_fd(conn), IPPROTO_IPV6, IPV6_V6ONLY, &on, &len) == 0 && on;
+}
+
 /* What gathering must know of the application's socket. */
 static struct candidate_request request_of(const struct conn *conn, const struct taps_addr *addrs, size_t n)
 {
@@ -87,10 +103,13 @@ static struct candidate_request request_of(const struct conn *conn, const struct
 		.n_addrs = n,
 		.lookup_family = conn->family,
 		.domain = conn->slot->domain,
+		.v6only = is_v6only(conn),
+		.socktype = conn->slot->type,
 		.bound_family = flags & SLOT_BOUND ? addr_family(&conn->asked) : AF_UNSPEC,
 		.port = conn->policy.remote.port ? conn->policy.remote.port : addr_port(&conn->asked),
 		.first_family_count = conn->policy.race.first_family_count,
 		.rewritten = conn->policy.remote.host != NULL,
+		.properties = &conn->policy.properties,
 	};
 }
 
@@ -106,18 +125,20 @@ static void trace_pruned(const struct conn *conn, const struct candidate_set *se
 	}
 }
 
-unsigned conn_gather(struct conn *conn, const struct taps_addr *addrs, size_t n)
+int conn_gather(struct conn *conn, const struct taps_addr *addrs, size_t n)
 {
 	struct candidate_request request = request_of(conn, addrs, n);
 	struct candidate_set set;
+	int result = candidate_gather(&request, &set);
 	unsigned i;
 
-	candidate_gather(&request, &set);
+	if (result < 0)
+		return result;
 	for (i = 0; i < set.n; i++)
 		conn->attempts[i].candidate = set.candidate[i];
 	trace_pruned(conn, &set);
 	conn->race.n = set.n;
-	return set.n;
+	return (int)set.n;
 }
 
 void conn_begin(struct conn *conn, int64_t now)
@@ -145,11 +166,6 @@ static bool fits_own(const struct conn *conn, unsigned leaf)
 
 	return leaf == 0 && addr_family(remote) == conn->slot->domain &&
 	       is_mapped(remote) == is_mapped(&conn->asked);
-}
-
-static int original_fd(const struct conn *conn)
-{
-	return conn->own_fd >= 0 ? conn->own_fd : conn->app_fd;
 }
 
 /* The source address that the application bound, with a port of the kernel's choice. */
@@ -331,7 +347,8 @@ static void merge_answers(struct conn *conn)
 
 	addrs = resolve_addrs(conn->resolve, &n_addrs);
 	request = request_of(conn, addrs, n_addrs);
-	candidate_gather(&request, &set);
+	if (candidate_gather(&request, &set) < 0)
+		return;
 	while (started < conn->race.n && has_started(conn, started))
 		started++;
 	for (i = 0, at = started; i < set.n; i++) {
@@ -424,7 +441,7 @@ static void trace_attempt(const struct conn *conn, unsigned leaf, int64_t now)
 
 	args[n++] = TRACE_NUMBER("order", leaf);
 	args[n++] = TRACE_TEXT("result", results[l->state]);
-	args[n++] = TRACE_TEXT("stack", "tcp");
+	args[n++] = TRACE_TEXT("stack", candidate_stack_name(conn->attempts[leaf].candidate.stack));
 	if (l->state == LEAF_FAILED)
 		args[n++] = TRACE_TEXT("error", strerrorname_np(l->error));
 	if (l->started == RACE_NEVER)

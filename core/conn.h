@@ -72,8 +72,9 @@ void conn_unref(struct conn *conn);
 /* Frees what was let go.  From core calls that may allocate, and from the loop. */
 void conn_reap(void);
 
-/* Fills in the candidates from the answer of a look-up (`addrs`, ports ignored).  Returns their number. */
-unsigned conn_gather(struct conn *conn, const struct taps_addr *addrs, size_t n);
+/* Fills in the candidates from the answer of a look-up (`addrs`, ports ignored).  Returns their number,
+ * or -EPROTONOSUPPORT when no protocol stack has what the policy requires. */
+int conn_gather(struct conn *conn, const struct taps_addr *addrs, size_t n);
 /* Begins the race over what was gathered. */
 void conn_begin(struct conn *conn, int64_t now);
 /* Goes on: feeds what happened to the attempts (revents of `fds`, as conn_pollfds filled them; NULL:

@@ -156,7 +156,7 @@ static int race(const struct taps_connect_call *call, const struct policy *polic
 {
 	struct conn *conn;
 	int64_t now = now_ns();
-	int error = entry ? names_take_failure(asked, entry->name, now) : 0;
+	int error = entry ? names_take_failure(asked, entry->name, now) : 0, found;
 
 	if (error)
 		return -error;
@@ -166,9 +166,10 @@ static int race(const struct taps_connect_call *call, const struct policy *polic
 	if (!conn)
 		return TAPS_PASS;
 	conn->thread = &thread_mark;
-	if (lookup_candidates(conn, entry, now) < 0) {
+	found = lookup_candidates(conn, entry, now);
+	if (found < 0) {
 		conn_unref(conn);
-		return -EHOSTUNREACH;
+		return found;
 	}
 	if (!conn->resolve && conn->race.n <= 1 && !policy->remote.host && !policy->remote.port) {
 		conn_unref(conn);

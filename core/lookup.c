@@ -311,7 +311,7 @@ static int remote_candidates(struct conn *conn, int64_t now)
 	if (n == 0 && addr_parse(&addrs[0], host, 0) == 0)
 		n = 1;
 	if (n > 0)
-		return (int)conn_gather(conn, addrs, n);
+		return conn_gather(conn, addrs, n);
 	return resolve_new(&conn->resolve, host, AF_UNSPEC, 0, conn->policy.race.resolution_delay, now);
 }
 
@@ -320,7 +320,7 @@ int lookup_candidates(struct conn *conn, const struct names_entry *entry, int64_
 	if (conn->policy.remote.host)
 		return remote_candidates(conn, now);
 	if (!entry)
-		return (int)conn_gather(conn, &conn->asked, 1);
+		return conn_gather(conn, &conn->asked, 1);
 	conn->resolve = take_pending(entry->name, now);
-	return (int)conn_gather(conn, entry->addrs, entry->n);
+	return conn_gather(conn, entry->addrs, entry->n);
 }
