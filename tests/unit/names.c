@@ -248,8 +248,9 @@ static void test_lives(void **state)
 		/* Success of another name changes nothing. */
 		{{0, ATTEMPT, A}, {50, SUCCESS, .name = "m.example"}, {60, RACES, B}},
 		/* The loop goes on to addresses that failed in the race: each fails at once, once. */
-		{{0, FAILURE, B, ETIMEDOUT}, {0, FAILURE, C, ECONNREFUSED}, {10, TAKES, A, 0}, {10, TAKES, B, ETIMEDOUT},
-		 {10, TAKES, B, 0}, {20, TAKES, C, ECONNREFUSED}, {20, TAKES, C, 0}},
+		{{0, FAILURE, B, ETIMEDOUT}, {0, FAILURE, C, ECONNREFUSED}, {10, TAKES, A, 0},
+		 {10, TAKES, B, ETIMEDOUT}, {10, TAKES, B, 0}, {20, TAKES, C, ECONNREFUSED},
+		 {20, TAKES, C, 0}},
 		{{0, FAILURE, B, ETIMEDOUT}, {2000, TAKES, B, ETIMEDOUT}},
 		{{0, FAILURE, B, ETIMEDOUT}, {2001, TAKES, B, 0}, {10, TAKES, B, 0}},
 		{{0, FAILURE, B, ETIMEDOUT}, {10, TAKES, B, 0, "m.example"}, {10, TAKES, OTHER_PORT}},
@@ -313,7 +314,8 @@ static void *worker(void *arg)
 		addr_from_bytes(&addrs[1], AF_INET, &bytes, 80);
 		other = addrs[0];
 		names_learn(name, AF_UNSPEC, thread, i, addrs, 2);
-		bad += !names_find(&addrs[0], thread, &entry, NULL) || strcmp(entry.name, name) || entry.n != 2;
+		bad += !names_find(&addrs[0], thread, &entry, NULL) || strcmp(entry.name, name) ||
+		       entry.n != 2;
 		names_note_attempt(&addrs[1], name, i);
 		bad += !names_races_itself(&other, name, i);
 		names_note_failure(&addrs[1], name, EIO, i);

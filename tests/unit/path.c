@@ -262,7 +262,8 @@ static int no_keep(int fd)
 	return -EMFILE;
 }
 
-static ssize_t no_send(int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t len)
+static ssize_t no_send(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
+		       socklen_t len)
 {
 	(void)fd;
 	(void)data;
