@@ -117,6 +117,13 @@ bool properties_is_set(const struct properties *props, enum property property)
 	return props->set >> property & 1;
 }
 
+enum preference properties_preference(const struct properties *props, enum property property)
+{
+	if (infos[property].kind != KIND_PREFERENCE)
+		return PREF_NONE;
+	return *(const enum preference *)place_const(props, property);
+}
+
 int property_find(const char *name)
 {
 	for (int i = 0; i < PROPERTIES_N; i++)

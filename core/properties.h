@@ -128,6 +128,8 @@ int properties_set(struct properties *props, const char *name, const char *text)
 /* The same by number. */
 int properties_set_one(struct properties *props, enum property property, const char *text);
 bool properties_is_set(const struct properties *props, enum property property);
+/* What is preferred of a property of KIND_PREFERENCE; PREF_NONE of any other. */
+enum preference properties_preference(const struct properties *props, enum property property);
 
 /* Takes over from `over` whatever is set there. */
 void properties_merge(struct properties *props, const struct properties *over);

@@ -179,6 +179,18 @@ static void test_table_is_sound(void **state)
 	}
 }
 
+static void test_preferences(void **state)
+{
+	struct properties props;
+
+	(void)state;
+	properties_default(&props);
+	assert_int_equal(properties_preference(&props, PROP_reliability), PREF_REQUIRE);
+	assert_int_equal(properties_preference(&props, PROP_multistreaming), PREF_PREFER);
+	assert_int_equal(properties_preference(&props, PROP_multipath), PREF_NONE);
+	assert_int_equal(properties_preference(&props, PROP_interface), PREF_NONE);
+}
+
 /* Every word that a property is said to expect is one that it takes. */
 static void test_expected_words_are_taken(void **state)
 {
@@ -362,6 +374,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip_of_defaults),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_table_is_sound),
+		cmocka_unit_test(test_preferences),
 		cmocka_unit_test(test_expected_words_are_taken),
 		cmocka_unit_test(test_nearest),
 		cmocka_unit_test(test_merge_takes_what_is_set),
