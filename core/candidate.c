@@ -190,7 +190,6 @@ static bool stack_has_it(const struct stack *stack, enum property property, enum
 	return preference != PREF_PROHIBIT || !(stack->gives & bit);
 }
 
-/* Only what somebody set counts: the defaults describe what the socket's type promises anyway. */
 static bool stack_suits(const struct stack *stack, const struct candidate_request *request)
 {
 	const struct properties *props = request->properties;
@@ -198,8 +197,7 @@ static bool stack_suits(const struct stack *stack, const struct candidate_reques
 	if (stack->socktype != socktype_of(request))
 		return false;
 	for (int i = 0; props && i < PROPERTIES_N; i++)
-		if (properties_is_set(props, i) &&
-		    !stack_has_it(stack, i, properties_preference(props, i)))
+		if (!stack_has_it(stack, i, properties_preference(props, i)))
 			return false;
 	return true;
 }

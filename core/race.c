@@ -97,7 +97,7 @@ void race_stand_down(struct race *race)
 /* The leaf, if events still matter to it. */
 static struct race_leaf *live_leaf(struct race *race, unsigned leaf)
 {
-	if (race->over || leaf >= race->n || !live(&race->leaf[leaf]))
+	if (leaf >= race->n || !live(&race->leaf[leaf]))
 		return NULL;
 	return &race->leaf[leaf];
 }

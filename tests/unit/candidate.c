@@ -224,8 +224,7 @@ static struct candidate_request request_of(const struct row *row, struct taps_ad
 		.rewritten = row->asked == NULL,
 	};
 
-	if (row->asked)
-		request.asked = addr(row->asked);
+	request.asked = addr(row->asked ? row->asked : "192.0.2.1");
 	return request;
 }
 

@@ -357,6 +357,7 @@ static void test_sorting(void **state)
 		{"all of the policy table, nothing known of here",
 		 "fec0::1 3ffe::1 ::203.0.113.1 fc00::1 2001::1 2002::1 192.0.2.1 2600::1 ::1",
 		 "", "::1 2600::1 192.0.2.1 2002::1 2001::1 fc00::1 fec0::1 3ffe::1 ::203.0.113.1"},
+		{"loopback before the rest of the link", "fe80::1 ::1", "", "::1 fe80::1"},
 		{"IPv4 keeps the name server's order", "203.0.113.1 192.0.2.200 198.51.100.1", "192.0.3.9/24",
 		 "203.0.113.1 192.0.2.200 198.51.100.1"},
 		{"but neighbours first", "203.0.113.1 192.0.2.1 192.0.2.9", "192.0.2.8/24",
