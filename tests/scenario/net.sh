@@ -10,98 +10,42 @@
 #	        192.0.2.66-69  2001:db8::66-69   silently dropped
 #	        192.0.2.77-78  2001:db8::77-78   refused
 #
-# A script prints `ok NAME` and `not ok NAME - why`, and ends with `finish`.  Exit status 77 means skipped.
+# tests/README says how tests report; this adds to tests/lib.sh.
 
 PATH=$PATH:/usr/sbin:/sbin
 export LC_ALL=C
-
-skip() {
-	echo "$*"
-	exit 77
-}
-
-# need COMMAND PACKAGE: skips the whole script where the command is missing.
-need() {
-	command -v "$1" >/dev/null 2>&1 || skip "$1 is missing (package $2)"
-}
-
-# --- namespaces -----------------------------------------------------------------------------------------
-
-if [ -z "${TAPS_SCENARIO:-}" ]; then
-	[ "$(id -u)" = 0 ] || skip "needs root: builds network namespaces"
-	need unshare util-linux
-	need nsenter util-linux
-	need ip iproute2
-	unshare -m -n -p -f --mount-proc true 2>/dev/null || skip "namespaces cannot be made here"
-	TAPSRUN=${TAPSRUN:-$PWD/tapsrun}
-	TAPSCTL=${TAPSCTL:-$(dirname "$(command -v "$TAPSRUN" || echo "$TAPSRUN")")/tapsctl}
-	TMP=$(mktemp -d "${TMPDIR:-/tmp}/taps-scenario.XXXXXX") || exit 1
-	chmod 755 "$TMP"
-	trap 'rm -rf "$TMP"' EXIT
-	export TAPS_SCENARIO=1 TAPSRUN TAPSCTL TMP
-	here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) || exit 1
-	export SCENARIO="$here"
-	timeout -k 5 "${SCENARIO_LIMIT:-300}" unshare -m -n -p -f --kill-child --mount-proc "$BASH" "$0" "$@"
-	exit $?
-fi
-
+scenario=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$scenario/../lib.sh"
+isolate "$@"
+tapsrun=${TAPSRUN:-$tapsrun}
+tapsctl=${TAPSCTL:-$tapsctl}
+chmod 755 "$work"
 mount -t tmpfs -o mode=755 tmpfs /run && mkdir -p /run/netns /run/lock /run/sshd || exit 1
-ip link set lo up
 exec </dev/null
-unset TAPS_SCENARIO
-trap 'exit 143' TERM INT HUP
 
 # A Python that is a program, not a script that looks for one.
-PYTHON=/usr/bin/python3
-[ -x "$PYTHON" ] || PYTHON=$(command -v python3)
-
-# --- verdicts -------------------------------------------------------------------------------------------
-
-FAILED=0
-
-ok() {
-	echo "ok $1"
-}
-
-not_ok() {
-	echo "not ok $1 - $2"
-	FAILED=1
-}
-
-# check NAME WHY COMMAND…: the verdict is the command's exit status.
-check() {
-	local name=$1 why=$2
-	shift 2
-	if "$@"; then ok "$name"; else not_ok "$name" "$why"; fi
-}
+python=/usr/bin/python3
+[ -x "$python" ] || python=$(command -v python3)
 
 # same NAME WANT GOT
 same() {
-	if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "want [${2:0:300}] got [${3:0:300}]"; fi
+	if [ "$2" = "$3" ]; then
+		ok "$1"
+	elif [[ $2$3 == *$'\n'* ]]; then
+		not_ok "$1" "these lines differ:"
+		diff <(echo "$2") <(echo "$3") | head -n 20 | sed 's/^/    /'
+	else
+		not_ok "$1" "want [${2:0:300}] got [${3:0:300}]"
+	fi
 }
 
-# at_most NAME LIMIT NUMBER: whole numbers.
+# at_most NAME LIMIT NUMBER, at_least NAME LIMIT NUMBER: whole numbers.
 at_most() {
 	if [ -n "$3" ] && [ "$3" -le "$2" ]; then ok "$1"; else not_ok "$1" "at most $2 wanted, got ${3:-nothing}"; fi
 }
 
-finish() {
-	exit "$FAILED"
-}
-
-# Milliseconds of the wall clock.
-now_ms() {
-	echo $((${EPOCHREALTIME/./} / 1000))
-}
-
-# until_true SECONDS COMMAND…: tries every 20 ms.
-until_true() {
-	local end=$(($(now_ms) + $1 * 1000))
-	shift
-	until "$@" >/dev/null 2>&1; do
-		[ "$(now_ms)" -lt "$end" ] || return 1
-		sleep 0.02
-	done
+at_least() {
+	if [ -n "$3" ] && [ "$3" -ge "$2" ]; then ok "$1"; else not_ok "$1" "at least $2 wanted, got ${3:-nothing}"; fi
 }
 
 # --- the two hosts --------------------------------------------------------------------------------------
@@ -111,18 +55,19 @@ server() {
 	nsenter --net=/run/netns/server -- "$@"
 }
 
-# start NAME COMMAND…: in the background on the server host, output in $TMP/NAME.log, pid in $TMP/NAME.pid.
+# start NAME COMMAND…: in the background on the server host, output in $work/NAME.log, pid in $work/NAME.pid.
 start() {
 	local name=$1
 	shift
-	server "$@" >"$TMP/$name.log" 2>&1 &
-	echo $! >"$TMP/$name.pid"
+	nsenter --net=/run/netns/server -- "$@" >"$work/$name.log" 2>&1 &
+	echo $! >"$work/$name.pid"
+	_pids+=($!)
 }
 
 # stop NAME: ends what start began, and waits for it.
 stop() {
 	local pid
-	pid=$(cat "$TMP/$1.pid") || return
+	pid=$(cat "$work/$1.pid") || return
 	kill "$pid" 2>/dev/null
 	wait "$pid" 2>/dev/null
 }
@@ -135,7 +80,7 @@ listening() {
 }
 
 wait_port() {
-	until_true 20 listening "$@" || { echo "nothing listens on port $*"; exit 1; }
+	wait_for 20 listening "$@" || { echo "nothing listens on port $*"; exit 1; }
 }
 
 # The client shares equally many leading bits with every server, so that getaddrinfo(3) keeps the order of the
@@ -175,9 +120,9 @@ put_file() {
 	local target
 	target=$(readlink -m "$1")
 	mkdir -p "$(dirname "$target")"
-	cat >"$TMP/$(basename "$1")"
+	cat >"$work/$(basename "$1")"
 	[ -e "$target" ] || : >"$target"
-	mount --bind "$TMP/$(basename "$1")" "$target"
+	mount --bind "$work/$(basename "$1")" "$target"
 }
 
 make_names() {
@@ -198,7 +143,7 @@ make_names() {
 	END
 	put_file /etc/gai.conf </dev/null
 	# dnsmasq gives several records of one name in this order if they are new to it.
-	cat >"$TMP/names" <<-'END'
+	cat >"$work/names" <<-'END'
 	host-record=four.test,192.0.2.68
 	host-record=four.test,192.0.2.69
 	host-record=four.test,192.0.2.13
@@ -216,33 +161,31 @@ make_names() {
 	host-record=allrefused.test,192.0.2.77,2001:db8::77
 	host-record=deadrefused.test,192.0.2.77,2001:db8::66
 	END
-	start dns dnsmasq --keep-in-foreground --conf-file="$TMP/names" --no-resolv --no-hosts --local=/test/ \
+	start dns dnsmasq --keep-in-foreground --conf-file="$work/names" --no-resolv --no-hosts --local=/test/ \
 		--user=root --listen-address=192.0.2.2 --bind-interfaces --no-round-robin --pid-file=
-	until_true 10 getent ahosts healthy.test || { echo "no answer from the DNS server"; exit 1; }
+	wait_for 10 getent ahosts healthy.test || { echo "no answer from the DNS server"; exit 1; }
 }
 
 # prefer_v4, prefer_default: the order in which getaddrinfo(3) gives the families (gai.conf(5)).
 prefer_v4() {
-	echo 'precedence ::ffff:0:0/96 100' >"$TMP/gai.conf"
+	echo 'precedence ::ffff:0:0/96 100' >"$work/gai.conf"
 }
 
 prefer_default() {
-	: >"$TMP/gai.conf"
+	: >"$work/gai.conf"
 }
 
 net_up() {
-	need nft nftables
-	need dnsmasq dnsmasq-base
-	need ss iproute2
+	need ip nft dnsmasq ss nsenter setpriv
 	make_hosts
 	make_names
 }
 
-# compile NAME SOURCE [FLAG…]: a C program in $TMP.
+# compile NAME SOURCE [FLAG…]: a C program in $work.
 compile() {
 	local name=$1 source=$2
 	shift 2
-	${CC:-cc} -O1 -D_GNU_SOURCE -o "$TMP/$name" "$source" "$@" || { echo "cannot compile $source"; exit 1; }
+	${CC:-cc} -O1 -D_GNU_SOURCE -o "$work/$name" "$source" "$@" || { echo "cannot compile $source"; exit 1; }
 }
 
 # --- the wire -------------------------------------------------------------------------------------------
@@ -250,26 +193,26 @@ compile() {
 # completed and carries its first byte.
 
 wire_up() {
-	compile wire "$SCENARIO/wire.c"
-	start wire "$TMP/wire" s0
-	until_true 5 test -s "$TMP/wire.log" || { echo "cannot watch the wire"; exit 1; }
+	compile wire "$scenario/wire.c"
+	start wire "$work/wire" s0
+	wait_for 5 test -s "$work/wire.log" || { echo "cannot watch the wire"; exit 1; }
 	wire_mark
 }
 
 # What follows is counted from here.
 wire_mark() {
-	WIRE_MARK=$(wc -l <"$TMP/wire.log")
+	WIRE_MARK=$(wc -l <"$work/wire.log")
 }
 
 # wire_lines PORT: the lines since the mark.
 wire_lines() {
-	tail -n +$((WIRE_MARK + 1)) "$TMP/wire.log" | awk -v port="$1" '$5 == port'
+	tail -n +$((WIRE_MARK + 1)) "$work/wire.log" | awk -v port="$1" '$5 == port'
 }
 
 # wire_ms PORT KIND: milliseconds from the first SYN to the first established connection (KIND E) or to the
 # first byte of the client (D); nothing when there was none.
 wire_ms() {
-	until_true 1 wire_has "$1" "$2"
+	wait_for 1 wire_has "$1" "$2"
 	wire_lines "$1" | awk -v kind="$2" '
 		$2 == "S" && !first { first = $1 }
 		$2 == kind && first { printf "%d\n", ($1 - first) / 1000; exit }'
