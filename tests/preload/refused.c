@@ -148,6 +148,18 @@ static void reset_by_server(void)
 	SHOW(close(fd));
 }
 
+static void fast_open(void)
+{
+	say("-- Fast Open");
+	struct peer peer = net_peer(NOBODY);
+	int fd = net_socket(&peer, 0);
+
+	SHOW(sendto(fd, "hello?", 6, MSG_FASTOPEN | MSG_NOSIGNAL, (struct sockaddr *)&peer.addr, peer.len));
+	show_error(fd);
+	show_poll(fd, POLLIN | POLLOUT, 0);
+	SHOW(close(fd));
+}
+
 int main(int argc, char **argv)
 {
 	net_start(argc, argv);
@@ -158,6 +170,7 @@ int main(int argc, char **argv)
 	select_tells();
 	epoll_tells(0);
 	epoll_tells(EPOLLET);
+	fast_open();
 	reset_by_server();
 	return 0;
 }

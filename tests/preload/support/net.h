@@ -87,6 +87,13 @@ void show_error(int fd);
 void show_flags(int fd);
 /* Prints the family of both ends, whether the peer's port is the server's, and whether the local one is set. */
 void show_names(int fd, enum service service);
+/* A number of which the compiler knows nothing: it would warn of some arguments, or check fewer. */
+static inline long opaque(long value)
+{
+	volatile long hidden = value;
+
+	return hidden;
+}
 /* Milliseconds of sleep. */
 void pause_ms(int ms);
 /* Leaves the process with a message on standard error unless the condition holds. */
