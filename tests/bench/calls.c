@@ -102,7 +102,8 @@ static void open_all(void)
 	zero = open("/dev/zero", O_RDONLY);
 	null = open("/dev/null", O_WRONLY);
 	set = epoll_create1(0);
-	if (zero < 0 || null < 0 || set < 0 || pipe(idle) < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0 ||
+	if (zero < 0 || null < 0 || set < 0 || pipe(idle) < 0 ||
+	    socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0 ||
 	    epoll_ctl(set, EPOLL_CTL_ADD, idle[0], &event) < 0)
 		err(1, "setup");
 }
