@@ -77,6 +77,7 @@ enum taps_slot_flag {
 	SLOT_PINNED = 1u << 6,     /* an option that cannot be carried over was set: never race */
 	SLOT_PLAIN = 1u << 9,      /* connecting or connected: the kernel's alone from here on */
 	SLOT_OPTIONS = 1u << 7,    /* an option was set since the candidates were made */
+	SLOT_BUSY = 1u << 10,      /* a thread is inside connect() on it, racing */
 	SLOT_LISTENING = 1u << 8,  /* a listener whose connections the core layers */
 };
 #define SLOT_SPECIAL (SLOT_CONNECTING | SLOT_FAILED | SLOT_LAYERED | SLOT_DISGUISED)
@@ -148,6 +149,11 @@ struct taps_host {
 	 * With the lock held. */
 	void (*slot_forget)(struct taps_slot *slot);
 
+	/* Whether this thread is inside the core: connects of signal handlers then go straight to the
+	 * kernel, since a lock may be held.  A driver that waits without any lock leaves meanwhile. */
+	void (*enter)(void);
+	void (*leave)(void);
+
 	/* One line on stderr, or in the trace; never into a descriptor of the application's. */
 	void (*log)(enum taps_log_level level, const char *format, va_list args);
 };
@@ -168,7 +174,7 @@ struct taps_core {
 	/* connect(2) on a stream or datagram socket.  Returns 0, -errno (-EINPROGRESS for a
 	 * non-blocking socket), or TAPS_PASS.  Blocks as the application's own call would. */
 	int (*connect)(const struct taps_connect_call *call);
-	/* A second connect(2) while CONNECTING, or after FAILED. */
+	/* A second connect(2) while CONNECTING, BUSY or DISGUISED, or after FAILED. */
 	int (*reconnect)(const struct taps_connect_call *call);
 
 	/* Waits until the race behind a CONNECTING slot is over; for a blocking call on its descriptor fd.
@@ -176,8 +182,10 @@ struct taps_core {
 	int (*settle)(struct taps_slot *slot, int fd);
 	/* The pending error of a FAILED slot, once: an errno value, then 0 (socket(7), SO_ERROR). */
 	int (*take_error)(struct taps_slot *slot);
-	/* Gives up the race and puts the application's own file back under its descriptors, with
-	 * whatever attempt runs on it.  For shutdown, exec, connect(AF_UNSPEC), passing. */
+	/* Gives up the race and puts the application's own file back under its descriptors, with an attempt
+	 * to the address that the application passed under way.  For shutdown, exec, passing,
+	 * connect(AF_UNSPEC); of a DISGUISED slot for the last alone: a new socket of the application's
+	 * family takes the place. */
 	void (*restore)(struct taps_slot *slot);
 	/* The last descriptor is gone, or the slot was forgotten.  Takes the slot's reference to
 	 * `conn`.  Async-signal-safe: it only marks and wakes. */

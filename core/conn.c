@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 #include "core/host.h"
@@ -28,7 +29,8 @@ struct conn *conn_new(const struct taps_connect_call *call, struct conf *conf, c
 		memcpy(conn->name, entry->name, sizeof(conn->name));
 		conn->family = entry->family;
 	}
-	addr_from_sockaddr(&conn->asked, call->addr, call->len);
+	addr_from_sockaddr(&conn->passed, call->addr, call->len);
+	conn->asked = addr_unmap(&conn->passed);
 	conn->app_fd = call->fd;
 	conn->own_fd = -1;
 	conn->peer_fd = -1;
@@ -92,6 +94,22 @@ static bool is_v6only(const struct conn *conn)
 	return taps_host->getsockopt(original_fd(conn), IPPROTO_IPV6, IPV6_V6ONLY, &on, &len) == 0 && on;
 }
 
+/* The family of peers that the bound address leaves: any for the IPv6 wildcard. */
+static int bound_family(const struct conn *conn)
+{
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+	struct taps_addr local;
+
+	if (taps_host->getsockname(original_fd(conn), (struct sockaddr *)&name, &len) != 0 ||
+	    !addr_from_sockaddr(&local, (struct sockaddr *)&name, len))
+		return addr_family(&conn->asked);
+	local = addr_unmap(&local);
+	if (addr_family(&local) == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&local.in6.sin6_addr))
+		return AF_UNSPEC;
+	return addr_family(&local);
+}
+
 /* What gathering must know of the application's socket. */
 static struct candidate_request request_of(const struct conn *conn, const struct taps_addr *addrs, size_t n)
 {
@@ -105,7 +123,7 @@ static struct candidate_request request_of(const struct conn *conn, const struct
 		.domain = conn->slot->domain,
 		.v6only = is_v6only(conn),
 		.socktype = conn->slot->type,
-		.bound_family = flags & SLOT_BOUND ? addr_family(&conn->asked) : AF_UNSPEC,
+		.bound_family = flags & SLOT_BOUND ? bound_family(conn) : AF_UNSPEC,
 		.port = conn->policy.remote.port ? conn->policy.remote.port : addr_port(&conn->asked),
 		.first_family_count = conn->policy.race.first_family_count,
 		.rewritten = conn->policy.remote.host != NULL,
@@ -165,7 +183,7 @@ static bool fits_own(const struct conn *conn, unsigned leaf)
 	const struct taps_addr *remote = &conn->attempts[leaf].candidate.remote;
 
 	return leaf == 0 && addr_family(remote) == conn->slot->domain &&
-	       is_mapped(remote) == is_mapped(&conn->asked);
+	       is_mapped(remote) == is_mapped(&conn->passed);
 }
 
 /* The source address that the application bound, with a port of the kernel's choice. */
@@ -217,15 +235,25 @@ static int64_t patience(const struct conn *conn, int64_t now)
 	return end > now ? end - now : 1;
 }
 
+/* TCP_FASTOPEN_CONNECT makes connect() succeed with nobody listening: it would win every race. */
+static void no_fast_open(const struct conn *conn, int fd)
+{
+	int off = 0;
+
+	if (atomic_load(&conn->slot->flags) & SLOT_OPTIONS)
+		taps_host->setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &off, sizeof(off));
+}
+
 static int open_attempt(struct conn *conn, unsigned leaf, int64_t now)
 {
 	struct attempt *attempt = &conn->attempts[leaf];
-	struct tcp_options options = {.remote = attempt->candidate.remote};
+	struct tcp_options options = {.remote = attempt->candidate.remote, .settle = conn->blocking};
 
 	attempt->own = fits_own(conn, leaf);
 	options.keep = attempt->own;
 	if (attempt->own) {
 		options.fd = original_fd(conn);
+		no_fast_open(conn, options.fd);
 		options.blocking = conn->blocking && conn->own_fd < 0;
 		options.patience = patience(conn, now);
 	} else {
@@ -254,7 +282,9 @@ static void leaf_ended(struct conn *conn, unsigned leaf, int error, int64_t now)
 {
 	race_leaf_failed(&conn->race, leaf, error, now);
 	close_attempt(conn, leaf);
-	if (conn->name[0])
+	/* The application is told of the address that it asked for; a loop over the answer comes to the
+	 * others next. */
+	if (conn->name[0] && !addr_equal(&conn->attempts[leaf].candidate.remote, &conn->asked))
 		names_note_failure(&conn->attempts[leaf].candidate.remote, conn->name, error, now);
 }
 
@@ -383,7 +413,7 @@ void conn_step(struct conn *conn, const struct pollfd *fds, unsigned n, int64_t 
 	for (leaf = 0; leaf < conn->race.n; leaf++)
 		if (is_live(conn, leaf) && is_ready(&conn->attempts[leaf], fds, n, now))
 			advance(conn, leaf);
-	while (conn->state == CONN_RACING && !conn->interrupted &&
+	while (conn->state == CONN_RACING && !conn->interrupted && !atomic_load(&conn->abandoned) &&
 	       (count = race_step(&conn->race, now_ns(), actions, 8)) > 0)
 		for (i = 0; i < count; i++)
 			carry_out(conn, &actions[i], now_ns());

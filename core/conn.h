@@ -34,13 +34,14 @@ struct conn {
 	struct taps_slot *slot;    /* valid only between conn_hold_slot and conn_release_slot, or while
 	                              a call of the application's holds it */
 	_Atomic bool released;     /* the slot let go: nobody is there any more */
-	bool abandoned;            /* the application got its own file back */
+	_Atomic bool abandoned;    /* the application got its own file back, or shut it down */
 
 	struct conf *conf;
 	struct policy policy;
 	char name[NAMES_TEXT_MAX]; /* Remote Endpoint's name; "" if it is known by address alone */
 	int family;                /* that the name was looked up for */
-	struct taps_addr asked;    /* what the application passed to connect() */
+	struct taps_addr passed;   /* to connect(), as the application wrote it */
+	struct taps_addr asked;    /* the same, seen through v4-mapping */
 	const void *thread;        /* which thread asked */
 
 	struct race race;
@@ -54,6 +55,8 @@ struct conn {
 	int own_fd;   /* its original file, while a placeholder is under the number; else -1 */
 	int peer_fd;  /* the placeholder's far end, or -1 */
 	bool blocking;
+	void *frame;          /* blocking: of the connect() that drives */
+	struct conn *outer;   /* blocking: the connect() that a signal handler's interrupted */
 	bool interrupted;     /* a signal came while the transport blocked */
 	int64_t patience_end; /* blocking: by when connect() returns (SO_SNDTIMEO); INT64_MAX: never */
 

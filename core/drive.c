@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/time.h>
@@ -13,6 +14,7 @@
 #include "core/trace.h"
 
 #define SELF_RACE_NS NS_PER_S
+#define BUSY_NS (2 * NS_PER_MS) /* how often a second thread looks whether the first is done */
 
 static void note_outcome(struct conn *conn)
 {
@@ -26,10 +28,14 @@ static void note_outcome(struct conn *conn)
 /* connect(2) of a blocking socket is restarted by the kernel after a handler with SA_RESTART, and
  * gives EINTR after any other.  poll(2) cannot tell which ran, so: is there a handler that does not
  * restart? */
-static bool a_handler_interrupts(void)
+static bool a_handler_interrupts(const struct conn *conn)
 {
 	struct sigaction action;
 	int sig;
+
+	/* With SO_SNDTIMEO no call is restarted (signal(7)). */
+	if (conn->patience_end != INT64_MAX)
+		return true;
 
 	for (sig = 1; sig < NSIG; sig++) {
 		if (sig == SIGKILL || sig == SIGSTOP || sigaction(sig, NULL, &action) != 0)
@@ -44,6 +50,7 @@ static bool a_handler_interrupts(void)
 static int wait_for(struct pollfd *fds, unsigned n, int64_t deadline, int64_t now)
 {
 	struct timespec ts, *timeout = NULL;
+	int result;
 
 	if (deadline != INT64_MAX) {
 		int64_t left = deadline > now ? deadline - now : 0;
@@ -51,7 +58,18 @@ static int wait_for(struct pollfd *fds, unsigned n, int64_t deadline, int64_t no
 		ts = (struct timespec){left / NS_PER_S, left % NS_PER_S};
 		timeout = &ts;
 	}
-	return taps_host->ppoll(fds, n, timeout, NULL) < 0 ? -errno : 0;
+	taps_host->leave();
+	result = taps_host->ppoll(fds, n, timeout, NULL) < 0 ? -errno : 0;
+	taps_host->enter();
+	return result;
+}
+
+/* Another thread shut the socket down: what its own attempt made of that. */
+static int shut_down_error(const struct conn *conn)
+{
+	int error = conn->race.leaf[0].error;
+
+	return error ? error : ECONNABORTED;
 }
 
 /* Until the race is over (0), a signal interrupts (-EINTR), or patience ends (-EINPROGRESS). */
@@ -67,7 +85,9 @@ static int race_here(struct conn *conn)
 		conn_step(conn, fds, n, now);
 		if (conn->state != CONN_RACING)
 			return 0;
-		if (conn->interrupted && a_handler_interrupts())
+		if (atomic_load(&conn->abandoned))
+			return -shut_down_error(conn);
+		if (conn->interrupted && a_handler_interrupts(conn))
 			return -EINTR;
 		conn->interrupted = false;
 		now = now_ns();
@@ -80,7 +100,7 @@ static int race_here(struct conn *conn)
 		result = wait_for(fds, n, deadline, now);
 		if (result < 0)
 			n = 0;
-		if (result == -EINTR && a_handler_interrupts())
+		if (result == -EINTR && a_handler_interrupts(conn))
 			return -EINTR;
 	}
 }
@@ -117,8 +137,61 @@ static void give_up(void *arg)
 	conn_unref(conn);
 }
 
-/* A connect() left by longjmp(3) out of a signal handler is cleaned up by the thread's next one. */
+/* While a thread is in connect() the slot says so: another thread's connect or shutdown on the same
+ * socket finds the race by it. */
+static void set_busy(struct conn *conn)
+{
+	taps_host->lock();
+	if (!atomic_load(&conn->slot->conn)) {
+		conn_ref(conn);
+		atomic_store(&conn->slot->conn, conn);
+		taps_host->slot_flags(conn->slot, SLOT_BUSY, 0);
+	}
+	taps_host->unlock();
+}
+
+static void clear_busy(struct conn *conn)
+{
+	taps_host->lock();
+	if (atomic_load(&conn->slot->conn) == conn) {
+		atomic_store(&conn->slot->conn, NULL);
+		taps_host->slot_flags(conn->slot, 0, SLOT_BUSY);
+		conn_unref(conn);
+	}
+	taps_host->unlock();
+}
+
+static void leave_busy(void *arg)
+{
+	clear_busy(arg);
+	give_up(arg);
+}
+
+/* The connections whose connect() this thread is in, innermost first: a signal handler may connect while
+ * the call that it interrupted waits. */
 static __thread struct conn *driven;
+
+static bool on_signal_stack(void)
+{
+	stack_t stack;
+
+	return sigaltstack(NULL, &stack) == 0 && (stack.ss_flags & SS_ONSTACK);
+}
+
+/* A connect() that was left by longjmp(3) out of a handler has a frame below the present one: the thread's
+ * next connect() cleans it up. */
+static void drop_stale(void)
+{
+	while (driven && (uintptr_t)driven->frame <= (uintptr_t)__builtin_frame_address(0) &&
+	       !on_signal_stack()) {
+		struct conn *stale = driven;
+
+		driven = stale->outer;
+		if (!atomic_load(&stale->released))
+			clear_busy(stale);
+		give_up(stale);
+	}
+}
 
 static int64_t patience_end(int fd, int64_t now)
 {
@@ -131,29 +204,55 @@ static int64_t patience_end(int fd, int64_t now)
 	return now + limit.tv_sec * NS_PER_S + limit.tv_usec * 1000;
 }
 
+/* The application's own time limit, shared out so that every candidate gets its turn within it, down
+ * to the floor of RFC 8305 §5. */
+static void limit_patience(struct conn *conn, int64_t now)
+{
+	int64_t share;
+
+	conn->patience_end = patience_end(conn->app_fd, now);
+	if (conn->patience_end == INT64_MAX)
+		return;
+	share = (conn->patience_end - now) / (conn->race.n + 1);
+	if (share < RACE_DELAY_FLOOR_MS * NS_PER_MS)
+		share = RACE_DELAY_FLOOR_MS * NS_PER_MS;
+	if (conn->policy.race.attempt_delay > share)
+		conn->policy.race.attempt_delay = share;
+}
+
 static int go_behind(struct conn *conn);
 
 int drive_here(struct conn *conn)
 {
 	int result;
 
-	if (driven)
-		give_up(driven);
+	drop_stale();
+	conn->outer = driven;
 	driven = conn;
 	conn->blocking = true;
-	pthread_cleanup_push(give_up, conn);
+	conn->frame = __builtin_frame_address(0);
+	pthread_cleanup_push(leave_busy, conn);
+	set_busy(conn);
+	limit_patience(conn, now_ns());
 	conn_begin(conn, now_ns());
-	conn->patience_end = patience_end(conn->app_fd, conn->begun);
 	result = race_here(conn);
+	clear_busy(conn);
 	pthread_cleanup_pop(0);
-	driven = NULL;
+	driven = conn->outer;
 	if (conn->state != CONN_RACING) {
 		result = finish_here(conn);
 		conn_unref(conn);
 		return result;
 	}
+	if (atomic_load(&conn->abandoned)) {
+		give_up(conn);
+		return result;
+	}
+	/* Where the loop cannot take over (the socket was closed in the handler) there is nothing to go on
+	 * with; the answer is the same. */
 	conn->interrupted = false;
-	return go_behind(conn) < 0 ? -ECONNABORTED : result;
+	go_behind(conn);
+	return result;
 }
 
 static struct conn *conn_of(struct loop_client *client)
@@ -217,8 +316,10 @@ static int go_behind(struct conn *conn)
 		conn->client.n_fds = 0;
 		conn->client.deadline = INT64_MAX;
 		result = loop_add(&conn->client);
-		if (result < 0)
+		if (result < 0) {
 			place_restore(conn);
+			place_drop(conn);
+		}
 	}
 	loop_unlock();
 	if (result < 0)
@@ -262,6 +363,7 @@ int drive_behind(struct conn *conn)
 		if (conn->state == CONN_LOST)
 			make_new(own);
 		place_restore(conn);
+		place_drop(conn);
 	}
 	conn_cancel(conn);
 	loop_unlock();
@@ -300,27 +402,58 @@ bool drive_stand_down(const char *name, const struct taps_addr *addr, const void
 	return self.found;
 }
 
+/* The application believes that its socket is connecting; if its own attempt ended (or never began) the
+ * kernel must be told to begin one. */
+static void keep_trying(struct conn *conn)
+{
+	const struct attempt *first = &conn->attempts[0];
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+
+	if (conn->state != CONN_RACING || (first->own && first->top))
+		return;
+	if (taps_host->getpeername(conn->own_fd, (struct sockaddr *)&peer, &len) == 0)
+		return;
+	make_new(conn->own_fd);
+	taps_host->connect(conn->own_fd, &conn->passed.sa, addr_len(&conn->passed));
+}
+
 void drive_restore(struct taps_slot *slot)
 {
 	struct conn *conn;
 
 	loop_lock();
 	conn = atomic_load(&slot->conn);
-	if (conn && (atomic_load(&slot->flags) & (SLOT_CONNECTING | SLOT_FAILED))) {
-		conn->abandoned = true;
+	if (conn && (atomic_load(&slot->flags) & SLOT_BUSY)) {
+		atomic_store(&conn->abandoned, true);
+	} else if (conn && (atomic_load(&slot->flags) & SLOT_DISGUISED)) {
+		place_renew(conn);
+	} else if (conn && (atomic_load(&slot->flags) & (SLOT_CONNECTING | SLOT_FAILED))) {
+		atomic_store(&conn->abandoned, true);
 		conn_ref(conn);
+		keep_trying(conn);
 		place_restore(conn);
+		if (conn->state == CONN_RACING)
+			loop_wake();
+		else
+			place_drop(conn);
 		conn_unref(conn);
-		loop_wake();
 	}
 	loop_unlock();
 }
 
 int drive_settle(struct taps_slot *slot, int fd)
 {
-	while (atomic_load(&slot->flags) & SLOT_CONNECTING) {
+	int64_t end = patience_end(slot->own_fd >= 0 ? slot->own_fd : fd, now_ns());
+
+	while (atomic_load(&slot->flags) & (SLOT_CONNECTING | SLOT_BUSY)) {
+		bool busy = atomic_load(&slot->flags) & SLOT_BUSY;
 		struct pollfd placeholder = {.fd = fd, .events = POLLIN};
-		int result = wait_for(&placeholder, 1, now_ns() + NS_PER_S, now_ns());
+		int64_t now = now_ns(), wake = now + (busy ? BUSY_NS : NS_PER_S);
+		int result = wait_for(&placeholder, !busy, wake < end ? wake : end, now);
+
+		if (now >= end)
+			return -EALREADY;
 
 		if (result < 0)
 			return result;

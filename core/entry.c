@@ -224,19 +224,26 @@ static int reconnect_failed(const struct taps_connect_call *call)
 	return error ? -error : -ECONNABORTED;
 }
 
+/* To the kernel the winner's connect is under way until it is asked again: 0, then EISCONN. */
+static int connect_again(const struct taps_connect_call *call)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+
+	if (taps_host->getpeername(call->fd, (struct sockaddr *)&peer, &len) != 0)
+		return -errno;
+	return taps_host->connect(call->fd, (struct sockaddr *)&peer, len) == 0 ? 0 : -errno;
+}
+
 static int core_reconnect(const struct taps_connect_call *call)
 {
 	uint32_t flags = atomic_load(&call->slot->flags);
 	int result;
 
-	if (call->addr->sa_family == AF_UNSPEC) {
-		drive_restore(call->slot);
-		return TAPS_PASS;
-	}
+	if (flags & SLOT_DISGUISED)
+		return connect_again(call);
 	if (flags & SLOT_FAILED)
 		return reconnect_failed(call);
-	if (!(flags & SLOT_CONNECTING))
-		return -EISCONN;
 	if (is_non_blocking(call->fd))
 		return -EALREADY;
 	result = drive_settle(call->slot, call->fd);
@@ -250,9 +257,9 @@ static void core_released(void *arg)
 	struct conn *conn = arg;
 
 	atomic_store(&conn->released, true);
-	if (conn->state == CONN_RACING)
+	if (conn->state == CONN_RACING && !conn->blocking)
 		loop_wake();
-	else
+	else if (conn->state != CONN_RACING)
 		place_drop(conn);
 	conn_unref(conn);
 }

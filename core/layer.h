@@ -60,6 +60,7 @@ struct tcp_options {
 	bool keep;            /* fd is the application's own file: close() leaves it alone */
 	bool blocking;        /* fd is in blocking mode: connect for at most `patience` */
 	int64_t patience;     /* ns */
+	bool settle;          /* for a blocking connect(): a further one must say EISCONN at once */
 	struct taps_addr remote;
 };
 /* Makes the layer, or NULL when memory is short (fd stays the caller's).  Takes ownership of fd, which

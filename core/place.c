@@ -220,6 +220,23 @@ void place_fail(struct conn *conn)
 	drop(&conn->peer_fd);
 }
 
+void place_renew(struct conn *conn)
+{
+	struct taps_slot *slot = conn->slot;
+	int fd = taps_host->socket(slot->domain, slot->type | SOCK_CLOEXEC, slot->protocol);
+
+	if (fd < 0)
+		return;
+	taps_host->lock();
+	taps_host->slot_options(slot, taps_host->slot_fd(slot), fd);
+	carry_file(taps_host->slot_fd(slot), fd);
+	taps_host->slot_replace(slot, fd);
+	taps_host->slot_flags(slot, 0, SLOT_DISGUISED);
+	settle_slot(conn, 0);
+	taps_host->unlock();
+	taps_host->close(fd);
+}
+
 void place_restore(struct conn *conn)
 {
 	taps_host->lock();
@@ -227,5 +244,4 @@ void place_restore(struct conn *conn)
 	taps_host->slot_replace(conn->slot, conn->own_fd);
 	settle_slot(conn, 0);
 	taps_host->unlock();
-	place_drop(conn);
 }

@@ -59,7 +59,9 @@ static int begin_blocking(const struct tcp_options *o)
 	if (taps_host->getsockopt(o->fd, SOL_SOCKET, SO_SNDTIMEO, &old, &len) != 0 ||
 	    taps_host->setsockopt(o->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0)
 		return -errno;
+	taps_host->leave();
 	result = begin_connect(o);
+	taps_host->enter();
 	taps_host->setsockopt(o->fd, SOL_SOCKET, SO_SNDTIMEO, &old, sizeof(old));
 	return result;
 }
@@ -76,7 +78,12 @@ static int check(struct tcp *tcp)
 	error = socket_error(tcp->options.fd);
 	if (error)
 		return -error;
-	return has_peer(tcp->options.fd) ? 0 : -ECONNABORTED;
+	if (!has_peer(tcp->options.fd))
+		return -ECONNABORTED;
+	/* To the kernel the connect is under way until it is asked again (connect(2), EISCONN). */
+	if (tcp->options.settle)
+		begin_connect(&tcp->options);
+	return 0;
 }
 
 static int tcp_connect(struct layer *layer, int64_t now, struct layer_wants *wants)

@@ -12,12 +12,14 @@
 
 #include "shim/fdtab.h"
 #include "shim/load.h"
+#include "shim/open.h"
+#include "shim/opt.h"
 
 enum direction { READING, WRITING };
 
-static ssize_t dead(struct slot *slot, enum direction direction, int flags)
+static ssize_t dead(struct slot *slot, int fd, enum direction direction, int flags)
 {
-	int error = load_core_if_open()->take_error(&slot->pub);
+	int error = opt_take_error(slot, fd);
 
 	if (error) {
 		errno = error;
@@ -57,7 +59,7 @@ static bool gate(int fd, enum direction direction, int flags, ssize_t *ret)
 		*ret = -1;
 		answered = true;
 	} else if (slot_flags(slot) & SLOT_FAILED) {
-		*ret = dead(slot, direction, flags);
+		*ret = dead(slot, fd, direction, flags);
 		answered = true;
 	}
 	slot_put(slot);
@@ -154,24 +156,13 @@ ssize_t hook_send(int fd, const void *buf, size_t len, int flags)
 	THROUGH(fd, WRITING, flags, real.send(fd, buf, len, flags));
 }
 
-/* Fast Open is a connect in disguise (tcp(7)): the socket is the kernel's alone from here on. */
-static void note_fast_open(int fd, int flags)
-{
-	struct slot *slot;
-
-	if (!(flags & MSG_FASTOPEN) || !fdtab_peek(fd))
-		return;
-	slot = slot_get(fd);
-	if (!slot)
-		return;
-	slot_set_flags(slot, SLOT_PLAIN, 0);
-	slot_put(slot);
-}
-
 ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
 		    socklen_t addrlen)
 {
-	note_fast_open(fd, flags);
+	int opened;
+
+	if ((flags & MSG_FASTOPEN) && open_for_data(fd, addr, addrlen, &opened))
+		return opened < 0 ? opened : hook_send(fd, buf, len, flags & ~MSG_FASTOPEN);
 	THROUGH(fd, WRITING, flags, real.sendto(fd, buf, len, flags, addr, addrlen));
 }
 
@@ -211,7 +202,15 @@ static bool any_special(void)
 
 ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	note_fast_open(fd, flags);
+	struct msghdr rest;
+	int opened;
+
+	if ((flags & MSG_FASTOPEN) && msg && open_for_data(fd, msg->msg_name, msg->msg_namelen, &opened)) {
+		rest = *msg;
+		rest.msg_name = NULL;
+		rest.msg_namelen = 0;
+		return opened < 0 ? opened : hook_sendmsg(fd, &rest, flags & ~MSG_FASTOPEN);
+	}
 	if (any_special())
 		settle_all_passed(msg);
 	THROUGH(fd, WRITING, flags, real.sendmsg(fd, msg, flags));
@@ -221,7 +220,6 @@ int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 {
 	unsigned i;
 
-	note_fast_open(fd, flags);
 	if (any_special())
 		for (i = 0; i < n; i++)
 			settle_all_passed(&msgs[i].msg_hdr);

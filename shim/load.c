@@ -215,6 +215,8 @@ static struct taps_host host = {
 	.slot_forget = host_forget,
 	.slot_flags = host_flags,
 	.slot_options = host_options,
+	.enter = load_enter,
+	.leave = load_leave,
 	.log = log_line,
 };
 

@@ -9,14 +9,14 @@
 
 #include "shim/fdtab.h"
 #include "shim/load.h"
+#include "shim/open.h"
 #include "shim/opt.h"
 
-static int edge(int result)
+/* Where the core's -errno becomes errno; on success errno is what it was. */
+static int edge(int result, int saved)
 {
-	if (result >= 0)
-		return result;
-	errno = -result;
-	return -1;
+	errno = result < 0 ? -result : saved;
+	return result < 0 ? -1 : result;
 }
 
 static bool get_int(int fd, int level, int name, int *ret)
@@ -82,14 +82,14 @@ static struct slot *adopt(int fd)
  * kernel's alone; a socket that failed may be tried again. */
 static int plain_connect(struct slot *slot, int fd, const struct sockaddr *addr, socklen_t len)
 {
-	int result, error;
+	int result, error, saved = errno;
 
 	slot_set_flags(slot, SLOT_PLAIN, 0);
 	result = real.connect(fd, addr, len);
 	error = errno;
 	if (result != 0 && error != EINPROGRESS && error != EALREADY && error != EINTR && error != EISCONN)
 		slot_set_flags(slot, 0, SLOT_PLAIN);
-	errno = error;
+	errno = result == 0 ? saved : error;
 	return result;
 }
 
@@ -98,25 +98,55 @@ static int managed_connect(struct slot *slot, int fd, const struct sockaddr *add
 	struct taps_connect_call call = {&slot->pub, fd, addr, len};
 	const struct taps_core *core;
 	uint32_t flags = slot_flags(slot);
-	int result = TAPS_PASS;
+	int result = TAPS_PASS, saved = errno;
 
-	if (flags & SLOT_SPECIAL) {
-		result = load_core_if_open()->reconnect(&call);
-	} else if (addr->sa_family == AF_UNSPEC) {
+	if (addr->sa_family == AF_UNSPEC) {
+		if (flags & SLOT_SPECIAL)
+			load_core_if_open()->restore(&slot->pub);
 		slot_set_flags(slot, 0, SLOT_PLAIN);
 		return real.connect(fd, addr, len);
+	}
+	if (flags & (SLOT_SPECIAL | SLOT_BUSY)) {
+		result = load_core_if_open()->reconnect(&call);
 	} else if (!(flags & SLOT_PLAIN) && (core = load_core())) {
 		load_enter();
 		result = core->connect(&call);
 		load_leave();
 	}
-	return result == TAPS_PASS ? plain_connect(slot, fd, addr, len) : edge(result);
+	if (result != TAPS_PASS)
+		return edge(result, saved);
+	errno = saved;
+	return plain_connect(slot, fd, addr, len);
 }
 
 static bool is_internet(const struct sockaddr *addr, socklen_t len)
 {
 	return addr && len >= sizeof(addr->sa_family) &&
 	       (addr->sa_family == AF_INET || addr->sa_family == AF_INET6);
+}
+
+/* A connect in disguise: MSG_FASTOPEN (tcp(7)).  Where the core races, the data is sent afterwards;
+ * Fast Open itself never takes part in a race, since it proves nothing of the peer. */
+bool open_for_data(int fd, const struct sockaddr *addr, socklen_t len, int *ret)
+{
+	struct slot *slot = is_internet(addr, len) && !fdtab_borrowed() ? slot_get(fd) : NULL;
+	struct taps_connect_call call = {slot ? &slot->pub : NULL, fd, addr, len};
+	const struct taps_core *core;
+	int result = TAPS_PASS, saved = errno;
+
+	if (!slot)
+		return false;
+	if (!(slot_flags(slot) & (SLOT_PLAIN | SLOT_SPECIAL | SLOT_BUSY)) && (core = load_core())) {
+		load_enter();
+		result = core->connect(&call);
+		load_leave();
+	}
+	if (result == TAPS_PASS)
+		slot_set_flags(slot, SLOT_PLAIN, 0);
+	else
+		*ret = edge(result, saved);
+	slot_put(slot);
+	return result != TAPS_PASS;
 }
 
 int hook_connect(int fd, const struct sockaddr *addr, socklen_t len)
@@ -170,14 +200,16 @@ static void restore(int fd)
 
 int hook_listen(int fd, int backlog)
 {
-	if (fdtab_has(fd, SLOT_CONNECTING | SLOT_FAILED))
-		restore(fd);
+	if (fdtab_has(fd, SLOT_CONNECTING | SLOT_FAILED)) {
+		errno = EINVAL;
+		return -1;
+	}
 	return real.listen(fd, backlog);
 }
 
 int hook_shutdown(int fd, int how)
 {
-	if (fdtab_has(fd, SLOT_CONNECTING | SLOT_FAILED))
+	if (fdtab_has(fd, SLOT_CONNECTING | SLOT_FAILED | SLOT_BUSY))
 		restore(fd);
 	return real.shutdown(fd, how);
 }

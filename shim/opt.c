@@ -19,7 +19,8 @@
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
 
-enum carry { CARRY, CARRY_HALF }; /* HALF: the kernel doubles what is set (socket(7), SO_RCVBUF) */
+enum carry { CARRY, CARRY_HALF, CARRY_NOT };
+/* HALF: the kernel doubles what is set (socket(7), SO_RCVBUF).  NOT: of no effect once connected. */
 
 static const struct carried {
 	int level;
@@ -58,11 +59,15 @@ static const struct carried {
 	{IPPROTO_TCP, TCP_NOTSENT_LOWAT, CARRY},
 	{IPPROTO_TCP, TCP_LINGER2, CARRY},
 	{IPPROTO_TCP, TCP_DEFER_ACCEPT, CARRY},
+	{IPPROTO_TCP, TCP_FASTOPEN_CONNECT, CARRY_NOT},
 	{IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, CARRY},
 	{IPPROTO_IP, IP_TOS, CARRY},
 	{IPPROTO_IP, IP_TTL, CARRY},
 	{IPPROTO_IP, IP_MTU_DISCOVER, CARRY},
 	{IPPROTO_IP, IP_RECVERR, CARRY},
+	{IPPROTO_IP, IP_RECVTOS, CARRY},
+	{IPPROTO_IP, IP_RECVTTL, CARRY},
+	{IPPROTO_IP, IP_PKTINFO, CARRY},
 	{IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, CARRY},
 	{IPPROTO_IPV6, IPV6_V6ONLY, CARRY},
 	{IPPROTO_IPV6, IPV6_TCLASS, CARRY},
@@ -70,6 +75,9 @@ static const struct carried {
 	{IPPROTO_IPV6, IPV6_MTU_DISCOVER, CARRY},
 	{IPPROTO_IPV6, IPV6_RECVERR, CARRY},
 	{IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, CARRY},
+	{IPPROTO_IPV6, IPV6_RECVTCLASS, CARRY},
+	{IPPROTO_IPV6, IPV6_RECVHOPLIMIT, CARRY},
+	{IPPROTO_IPV6, IPV6_RECVPKTINFO, CARRY},
 };
 #define N_CARRIED (sizeof(carried) / sizeof(carried[0]))
 _Static_assert(N_CARRIED <= 64, "one bit for each row");
@@ -93,7 +101,7 @@ void opt_carry(uint64_t which, int from, int to)
 		char value[64] = {0}, there[64] = {0};
 		socklen_t len = sizeof(value), there_len = sizeof(there);
 
-		if (!(which & (UINT64_C(1) << i)))
+		if (!(which & (UINT64_C(1) << i)) || carried[i].how == CARRY_NOT)
 			continue;
 		if (real.getsockopt(from, carried[i].level, carried[i].name, value, &len) != 0 ||
 		    real.getsockopt(to, carried[i].level, carried[i].name, there, &there_len) != 0 ||
@@ -132,6 +140,12 @@ int hook_setsockopt(int fd, int level, int name, const void *value, socklen_t le
 	if (!slot)
 		return real.setsockopt(fd, level, name, value, len);
 	row = row_of(level, name);
+	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && (slot_flags(slot) & SLOT_CONNECTING)) {
+		/* A socket that has a local port (ipv6(7)), whatever the original file has by now. */
+		slot_put(slot);
+		errno = EINVAL;
+		return -1;
+	}
 	result = set_on_original(slot, fd, level, name, value, len);
 	if (result == 0 && row >= 0) {
 		__atomic_or_fetch(&slot->options, UINT64_C(1) << row, __ATOMIC_RELAXED);
@@ -152,13 +166,22 @@ static int answer_int(void *value, socklen_t *len, int answer)
 	return 0;
 }
 
+int opt_take_error(struct slot *slot, int fd)
+{
+	int kernels;
+	socklen_t len = sizeof(kernels);
+
+	real.getsockopt(fd, SOL_SOCKET, SO_ERROR, &kernels, &len);
+	return load_core_if_open()->take_error(&slot->pub);
+}
+
 static int special_getsockopt(struct slot *slot, int fd, int level, int name, void *value, socklen_t *len)
 {
 	uint32_t flags = slot_flags(slot);
 	int result;
 
 	if (level == SOL_SOCKET && name == SO_ERROR && (flags & SLOT_FAILED) && value && len)
-		return answer_int(value, len, load_core_if_open()->take_error(&slot->pub));
+		return answer_int(value, len, opt_take_error(slot, fd));
 	if (level == SOL_SOCKET && name == SO_DOMAIN && (flags & SLOT_DISGUISED) && value && len)
 		return answer_int(value, len, slot->pub.domain);
 	if (level == SOL_SOCKET && name == SO_ERROR && (flags & SLOT_CONNECTING) && value && len)

@@ -1,0 +1,24 @@
+/* A place in a vector of the application's.  Pure. */
+#ifndef TAPS_CORE_TLS_CURSOR_H
+#define TAPS_CORE_TLS_CURSOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+struct tls_cursor {
+	const struct iovec *iov;
+	int n;
+	size_t skip; /* bytes of iov[0] that are done */
+};
+
+/* Bytes from here to the end. */
+size_t tls_cursor_left(const struct tls_cursor *cursor);
+/* The next bytes that lie in one piece; NULL at the end. */
+void *tls_cursor_piece(struct tls_cursor *cursor, size_t *ret_len);
+/* Copies to the vector (`fill`) or from it, and moves on.  Returns the bytes copied. */
+size_t tls_cursor_copy(struct tls_cursor *cursor, void *memory, size_t size, bool fill);
+/* Moves on. */
+void tls_cursor_skip(struct tls_cursor *cursor, size_t size);
+
+#endif

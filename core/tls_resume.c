@@ -1,0 +1,198 @@
+/* Tickets that let a later session skip the handshake's weight, and the early data that rides on them. */
+#include "core/tls_resume.h"
+
+#include <gnutls/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* A ticket's blob: what it is bound to, the end of the peer's certificate, GnuTLS' own data. */
+#define BLOB_VERSION 1
+#define BLOB_BINDING 1
+#define BLOB_EXPIRES (BLOB_BINDING + TLS_POLICY_SIZE)
+#define BLOB_DATA (BLOB_EXPIRES + 8)
+
+/* The policy and the identity under which the peer was judged: resumption skips the judgement. */
+static int binding(const struct tls_session *session, uint8_t ret[TLS_POLICY_SIZE])
+{
+	uint8_t text[TLS_POLICY_SIZE + TLS_NAME_MAX];
+	size_t len = strlen(session->identity);
+
+	memcpy(text, session->credentials->policy, TLS_POLICY_SIZE);
+	memcpy(text + TLS_POLICY_SIZE, session->identity, len);
+	return gnutls_hash_fast(GNUTLS_DIG_SHA256, text, TLS_POLICY_SIZE + len, ret);
+}
+
+static void put_number(uint8_t to[8], uint64_t number)
+{
+	for (int i = 7; i >= 0; i--, number >>= 8)
+		to[i] = (uint8_t)number;
+}
+
+static uint64_t get_number(const uint8_t *from, unsigned n)
+{
+	uint64_t number = 0;
+
+	while (n--)
+		number = number << 8 | *from++;
+	return number;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int64_t ticket_end(const struct tls_session *session)
+{
+	int64_t lifetime = session->credentials->options->cached_session_lifetime_seconds;
+	int64_t now = time(NULL);
+	int64_t end = now + earlier(lifetime, TLS_TICKET_LIFETIME_MAX);
+
+	if (session->ticket_lifetime)
+		end = earlier(end, now + session->ticket_lifetime);
+	return session->peer_expires ? earlier(end, session->peer_expires) : end;
+}
+
+static void keep_ticket(struct tls_session *session, const struct tls_ticket *ticket)
+{
+	if (session->n_tickets == TLS_TICKETS_HELD) {
+		tls_ticket_free(&session->tickets[0]);
+		session->n_tickets--;
+		memmove(session->tickets, session->tickets + 1, session->n_tickets * sizeof(*ticket));
+	}
+	session->tickets[session->n_tickets++] = *ticket;
+}
+
+/* A ticket that cannot be kept is one round trip lost some day, and no reason to fail. */
+void tls_resume_make_ticket(struct tls_session *session)
+{
+	gnutls_datum_t data = {NULL, 0};
+	struct tls_ticket ticket = {.expires = ticket_end(session)};
+
+	if (gnutls_session_get_data2(session->tls, &data) < 0)
+		return;
+	ticket.size = BLOB_DATA + data.size;
+	ticket.data = malloc(ticket.size);
+	if (ticket.data && binding(session, ticket.data + BLOB_BINDING) == 0) {
+		ticket.data[0] = BLOB_VERSION;
+		put_number(ticket.data + BLOB_EXPIRES, (uint64_t)session->peer_expires);
+		memcpy(ticket.data + BLOB_DATA, data.data, data.size);
+		keep_ticket(session, &ticket);
+	} else {
+		free(ticket.data);
+	}
+	gnutls_memset(data.data, 0, data.size);
+	gnutls_free(data.data);
+}
+
+void tls_resume_use_ticket(struct tls_session *session, const struct tls_ticket *ticket)
+{
+	uint8_t bound[TLS_POLICY_SIZE];
+
+	if (!ticket || ticket->size <= BLOB_DATA || ticket->expires <= time(NULL))
+		return;
+	if (ticket->data[0] != BLOB_VERSION || binding(session, bound) < 0 ||
+	    gnutls_memcmp(bound, ticket->data + BLOB_BINDING, TLS_POLICY_SIZE) != 0)
+		return;
+	if (gnutls_session_set_data(session->tls, ticket->data + BLOB_DATA, ticket->size - BLOB_DATA) < 0)
+		return;
+	session->peer_expires = (int64_t)get_number(ticket->data + BLOB_EXPIRES, 8);
+	session->resuming = true;
+}
+
+/* gnutls_handshake_hook_func.  Asking for the ticket here neither waits, as gnutls_session_get_data2() would
+ * elsewhere, nor misses the first of two that come in one record.  Before GnuTLS has parsed the message its
+ * first four bytes are the lifetime (RFC 8446 §4.6.1, RFC 5077 §3.3). */
+static int ticket_hook(gnutls_session_t tls, unsigned type, unsigned when, unsigned incoming,
+		       const gnutls_datum_t *message)
+{
+	struct tls_session *session = gnutls_session_get_ptr(tls);
+	bool tls13 = gnutls_protocol_get_version(tls) == GNUTLS_TLS1_3;
+	const uint8_t *p = message->data;
+
+	(void)type;
+	if (!incoming || !session->credentials->options->max_cached_sessions)
+		return 0;
+	if (when == GNUTLS_HOOK_PRE && message->size >= 4)
+		session->ticket_lifetime = (uint32_t)get_number(p, 4);
+	/* A lifetime of zero means: throw it away; before TLS 1.3: unknown, and the end of the handshake
+	 * asks. */
+	if (when == GNUTLS_HOOK_POST && tls13 && session->ticket_lifetime)
+		tls_resume_make_ticket(session);
+	return 0;
+}
+
+void tls_resume_attach(struct tls_session *session)
+{
+	if (session->credentials->options->role == TLS_CLIENT)
+		gnutls_handshake_set_hook_function(session->tls, GNUTLS_HANDSHAKE_NEW_SESSION_TICKET,
+						   GNUTLS_HOOK_BOTH, ticket_hook);
+}
+
+bool tls_session_take_ticket(struct tls_session *session, struct tls_ticket *ret)
+{
+	bool found;
+
+	pthread_mutex_lock(&session->lock);
+	found = session->n_tickets > 0;
+	if (found) {
+		*ret = session->tickets[0];
+		session->n_tickets--;
+		memmove(session->tickets, session->tickets + 1, session->n_tickets * sizeof(*ret));
+	}
+	pthread_mutex_unlock(&session->lock);
+	return found;
+}
+
+/* --- early data --- */
+
+ssize_t tls_session_early_data(struct tls_session *session, const void *data, size_t size)
+{
+	const struct tls_options *options = session->credentials->options;
+	size_t max;
+	ssize_t taken = 0;
+
+	pthread_mutex_lock(&session->lock);
+	max = gnutls_record_get_max_early_data_size(session->tls);
+	if (max > options->early_data_max)
+		max = options->early_data_max;
+	if (options->role == TLS_CLIENT && session->state == TLS_HANDSHAKING && max && session->resuming)
+		taken = gnutls_record_send_early_data(session->tls, data, size < max ? size : max);
+	pthread_mutex_unlock(&session->lock);
+	return taken < 0 ? 0 : taken;
+}
+
+/* What a server took as early data comes before everything else. */
+int tls_resume_fetch_early_data(struct tls_session *session)
+{
+	const struct tls_options *options = session->credentials->options;
+	struct tls_pending *pending;
+	ssize_t n;
+
+	if (options->role != TLS_SERVER || !session->credentials->anti_replay ||
+	    !(gnutls_session_get_flags(session->tls) & GNUTLS_SFLAGS_EARLY_DATA))
+		return 0;
+	pending = malloc(sizeof(*pending) + options->early_data_max);
+	if (!pending)
+		return GNUTLS_E_MEMORY_ERROR;
+	*pending = (struct tls_pending){.data = pending->copy};
+	while ((n = gnutls_record_recv_early_data(session->tls, pending->copy + pending->size,
+						  options->early_data_max - pending->size)) > 0)
+		pending->size += (size_t)n;
+	*session->pending_end = pending;
+	session->pending_end = &pending->next;
+	session->pending_size += pending->size;
+	return 0;
+}
+
+bool tls_session_early_accepted(struct tls_session *session)
+{
+	bool accepted;
+
+	pthread_mutex_lock(&session->lock);
+	accepted = session->state == TLS_OPEN &&
+		   (gnutls_session_get_flags(session->tls) & GNUTLS_SFLAGS_EARLY_DATA);
+	pthread_mutex_unlock(&session->lock);
+	return accepted;
+}
