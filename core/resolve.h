@@ -15,8 +15,9 @@
 struct resolve;
 
 /* Begins the queries for `name` (a host name; numeric addresses are answered at once).  `family` is
- * AF_UNSPEC, AF_INET or AF_INET6; `port` (host order) goes into every answer.  `resolution_delay` in ns.
- * Reads /etc/hosts and resolv.conf as c-ares does.  `now` in ns, monotonic.  Returns 0 or -errno; the caller owns *ret. */
+ * AF_UNSPEC, AF_INET or AF_INET6; `port` (host order) goes into every answer.  `resolution_delay` and `now`
+ * (monotonic) in ns.  Reads /etc/hosts and resolv.conf as c-ares does, the file first; all together is over
+ * after 10 s.  Returns 0 or -errno; the caller owns *ret. */
 int resolve_new(struct resolve **ret, const char *name, int family, uint16_t port, int64_t resolution_delay,
 		int64_t now);
 void resolve_free(struct resolve *resolve);
