@@ -149,11 +149,14 @@ int scan_text(struct arena *arena, const char *text, size_t len, struct scan_res
 	struct scan scan = {.at = text, .end = text + len, .line = 1, .line_start = true};
 
 	/* Every letter added follows ten others. */
-	ret->text = scan.out = arena_alloc(arena, len + len / 8 + 2);
+	ret->text = scan.out = arena_alloc(arena, len + len / 8 + 3);
 	if (!scan.out)
 		return -ENOMEM;
 	while (scan.at < scan.end && !scan.problem)
 		copy_token(&scan);
+	/* To libconfig a comment without an end of line is a syntax error. */
+	if (len > 0 && text[len - 1] != '\n')
+		*scan.out++ = '\n';
 	*scan.out = '\0';
 	ret->line = scan.line;
 	ret->problem = scan.problem;
