@@ -3,6 +3,7 @@
  *	echo FD TEXT    sends TEXT on the connection and prints what comes back
  *	read FD         prints what comes until the end
  *	connect FD HOST PORT  connects the inherited socket to the echo service, and uses it
+ *	finish FD       waits until FD is connected, then as echo
  *	count FROM      prints how many descriptors from FROM on are open */
 #include "tests/preload/support/net.h"
 
@@ -27,13 +28,24 @@ static int read_all(char **args)
 static int connect_inherited(char **args)
 {
 	int fd = atoi(args[0]);
+	char *as_program[] = {(char *)"/", args[1], args[2]};
 
-	net_start(3, args);
+	net_start(3, as_program);
 	struct peer peer = net_peer(ECHO);
 	SHOW(peer_connect(fd, &peer));
 	show_names(fd, ECHO);
 	show_flags(fd);
 	show_echo(fd, "inherited");
+	return 0;
+}
+
+static int finish(char **args)
+{
+	int fd = atoi(args[0]);
+
+	show_poll(fd, POLLOUT, 10000);
+	show_error(fd);
+	show_echo(fd, args[1]);
 	return 0;
 }
 
@@ -55,6 +67,7 @@ static const struct {
 	{"echo", 2, echo},
 	{"read", 1, read_all},
 	{"connect", 3, connect_inherited},
+	{"finish", 2, finish},
 	{"count", 1, count},
 };
 

@@ -19,6 +19,7 @@ static char own_port[16];
 static const char *host = "localhost";
 static const char *port = own_port;
 static bool loses;
+static char own_path[512];
 
 /* The server of a program that was started by hand; it ends with the program. */
 static void start_own_server(void)
@@ -49,6 +50,7 @@ static void start_own_server(void)
 void net_start(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	need(realpath(argv[0], own_path) != NULL, argv[0]);
 	if (argc >= 3) {
 		host = argv[1];
 		port = argv[2];
@@ -71,6 +73,15 @@ const char *net_host(void)
 const char *net_port(void)
 {
 	return port;
+}
+
+const char *net_program(const char *name)
+{
+	static char path[600];
+	int folder = (int)(strrchr(own_path, '/') - own_path);
+
+	snprintf(path, sizeof(path), "%.*s/%s", folder, own_path, name);
+	return path;
 }
 
 static struct peer look_up(enum service service, int type)

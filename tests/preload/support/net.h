@@ -51,6 +51,9 @@ bool net_loses(void);
 const char *net_host(void);
 const char *net_port(void);
 
+/* The path of a program in the folder of this one, in a buffer of its own. */
+const char *net_program(const char *name);
+
 /* Looks the server up, as programs do before each connect, and takes the first answer. */
 struct peer net_peer(enum service service);
 /* The same for datagrams. */
