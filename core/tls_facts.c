@@ -27,11 +27,13 @@ static void copy_name(char *to, size_t room, const char *name)
 static void agreed_facts(gnutls_session_t tls, struct tls_facts *ret)
 {
 	gnutls_datum_t alpn = {NULL, 0};
+	gnutls_protocol_t version = gnutls_protocol_get_version(tls);
+	int signature = gnutls_sign_algorithm_get(tls);
 
-	copy_name(ret->version, sizeof(ret->version), gnutls_protocol_get_name(gnutls_protocol_get_version(tls)));
+	copy_name(ret->version, sizeof(ret->version), gnutls_protocol_get_name(version));
 	copy_name(ret->cipher, sizeof(ret->cipher), gnutls_ciphersuite_get(tls));
 	copy_name(ret->group, sizeof(ret->group), gnutls_group_get_name(gnutls_group_get(tls)));
-	copy_name(ret->signature, sizeof(ret->signature), gnutls_sign_get_name(gnutls_sign_algorithm_get(tls)));
+	copy_name(ret->signature, sizeof(ret->signature), gnutls_sign_get_name(signature));
 	if (gnutls_alpn_get_selected_protocol(tls, &alpn) == 0)
 		copy_text(ret->alpn, sizeof(ret->alpn), alpn.data, alpn.size);
 }
@@ -48,8 +50,9 @@ static void name_facts(const struct tls_session *session, struct tls_facts *ret)
 		copy_text(ret->server_name, sizeof(ret->server_name), name, size);
 }
 
-static void dn_fact(gnutls_x509_crt_t crt, int (*get)(gnutls_x509_crt_t, gnutls_datum_t *, unsigned), char *to,
-		    size_t room)
+typedef int dn_function(gnutls_x509_crt_t crt, gnutls_datum_t *ret, unsigned flags);
+
+static void dn_fact(gnutls_x509_crt_t crt, dn_function *get, char *to, size_t room)
 {
 	gnutls_datum_t dn = {NULL, 0};
 

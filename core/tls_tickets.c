@@ -87,8 +87,8 @@ static bool same_isolation(const char *a, const char *b)
 static bool matches(const struct kept *kept, const struct tls_ticket_key *key)
 {
 	return kept->port == key->port && kept->network == key->network &&
-	       memcmp(kept->policy, key->policy, TLS_POLICY_SIZE) == 0 && strcasecmp(kept->name, key->name) == 0 &&
-	       same_isolation(kept->isolation, key->isolation);
+	       memcmp(kept->policy, key->policy, TLS_POLICY_SIZE) == 0 &&
+	       strcasecmp(kept->name, key->name) == 0 && same_isolation(kept->isolation, key->isolation);
 }
 
 static void drop(struct tls_tickets *store, struct kept **at)
@@ -101,7 +101,8 @@ static void drop(struct tls_tickets *store, struct kept **at)
 }
 
 /* What is beyond the limits, from the old end; and what has expired. */
-static void trim(struct tls_tickets *store, const struct tls_ticket_key *key, unsigned max_per_key, int64_t now)
+static void trim(struct tls_tickets *store, const struct tls_ticket_key *key, unsigned max_per_key,
+		 int64_t now)
 {
 	unsigned all = 0, of_key = 0;
 
