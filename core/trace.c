@@ -198,8 +198,8 @@ static void put_args(struct record *r, uint64_t id, const struct trace_arg *args
 
 static void put_metadata(struct record *r, const char *kind, pid_t pid, uint64_t tid, const char *name)
 {
-	put_format(r, "{\"ph\":\"M\",\"name\":\"%s\",\"pid\":%d,\"tid\":%llu,\"args\":{\"name\":", kind, (int)pid,
-		   (unsigned long long)tid);
+	put_format(r, "{\"ph\":\"M\",\"name\":\"%s\",\"pid\":%d,\"tid\":%llu,\"args\":{\"name\":", kind,
+		   (int)pid, (unsigned long long)tid);
 	put_string(r, name);
 	put_format(r, "}},\n");
 }

@@ -85,7 +85,8 @@ static int read_dynamic(const struct image *image, const ElfW(Phdr) *segment, st
 	/* The string table's address stands behind the names that it holds. */
 	for (unsigned pass = 0; pass < 2; pass++) {
 		for (uint64_t i = 0; i < n; i++) {
-			int r = read_at(image->fd, &entry, sizeof(entry), segment->p_offset + i * sizeof(entry));
+			uint64_t at = segment->p_offset + i * sizeof(entry);
+			int r = read_at(image->fd, &entry, sizeof(entry), at);
 
 			if (r < 0)
 				return r;

@@ -51,7 +51,8 @@ static void watch(const struct watch *w)
 		continue;
 	if ((wait_for.revents & POLLIN) && read(STDIN_FILENO, &byte, 1) == 1)
 		_exit(0);
-	n = snprintf(line, sizeof(line), "tapsrun: the shim did not load into %.200s (pid %d): nothing is intercepted\n",
+	n = snprintf(line, sizeof(line),
+		     "tapsrun: the shim did not load into %.200s (pid %d): nothing is intercepted\n",
 		     w->program, (int)w->pid);
 	n = (int)write(STDERR_FILENO, line, (size_t)n);
 	_exit(n < 0);

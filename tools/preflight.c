@@ -34,9 +34,11 @@ struct walk {
 static void look_at(struct walk *walk, const char *path);
 
 /* Sets the verdict and its reason; the first one stands. */
-static void judge(struct walk *walk, enum preflight_verdict verdict, const char *way_out, const char *format, ...)
+static void judge(struct walk *walk, enum preflight_verdict verdict, const char *way_out,
+		  const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
-static void judge(struct walk *walk, enum preflight_verdict verdict, const char *way_out, const char *format, ...)
+static void judge(struct walk *walk, enum preflight_verdict verdict, const char *way_out,
+		  const char *format, ...)
 {
 	struct preflight *ret = walk->ret;
 	size_t used;
@@ -50,7 +52,8 @@ static void judge(struct walk *walk, enum preflight_verdict verdict, const char 
 	va_end(args);
 	used = strlen(ret->reason);
 	if (walk->length > 1)
-		snprintf(ret->reason + used, sizeof(ret->reason) - used, " (it is what %s runs in)", walk->command);
+		snprintf(ret->reason + used, sizeof(ret->reason) - used, " (it is what %s runs in)",
+			 walk->command);
 	snprintf(ret->way_out, sizeof(ret->way_out), "%s", way_out);
 }
 
@@ -92,8 +95,11 @@ static int look_up(const char *name, const char *path, char ret[PATH_MAX])
 		return executable(ret);
 	}
 	for (const char *at = path ? path : DEFAULT_PATH, *end; *name; at = end + 1) {
+		const char *slash;
+
 		end = strchrnul(at, ':');
-		if (snprintf(ret, PATH_MAX, "%.*s%s%s", (int)(end - at), at, end > at ? "/" : "", name) < PATH_MAX) {
+		slash = end > at ? "/" : ""; /* an empty element is the current folder */
+		if (snprintf(ret, PATH_MAX, "%.*s%s%s", (int)(end - at), at, slash, name) < PATH_MAX) {
 			int r = executable(ret);
 
 			if (r == 0)
@@ -145,16 +151,17 @@ static void check_privileges(struct walk *walk, const char *path)
 		egid = st.st_gid;
 	if (user->euid != user->uid || user->egid != user->gid)
 		judge(walk, PREFLIGHT_REFUSED, "start tapsrun with equal real and effective user and group",
-			"%s would start with different real and effective IDs: its loader then preloads nothing", path);
+		      "%s would start with real and effective IDs that differ: its loader preloads nothing",
+		      path);
 	else if (euid != user->uid)
-		judge(walk, PREFLIGHT_REFUSED, "run tapsrun itself as that user, or use a copy without the bit",
-			"%s is set-user-ID (to user %u): its loader then preloads nothing", path, (unsigned)euid);
+		judge(walk, PREFLIGHT_REFUSED, "run tapsrun as that user, or use a copy without the bit",
+		      "%s is set-user-ID (to user %u): its loader preloads nothing", path, (unsigned)euid);
 	else if (egid != user->gid)
-		judge(walk, PREFLIGHT_REFUSED, "run tapsrun itself with that group, or use a copy without the bit",
-			"%s is set-group-ID (to group %u): its loader then preloads nothing", path, (unsigned)egid);
+		judge(walk, PREFLIGHT_REFUSED, "run tapsrun with that group, or use a copy without the bit",
+		      "%s is set-group-ID (to group %u): its loader preloads nothing", path, (unsigned)egid);
 	else if (raised && user->uid != 0 && has_capabilities(path))
 		judge(walk, PREFLIGHT_REFUSED, "run tapsrun as root, or use a copy without them (setcap -r)",
-			"%s has file capabilities: its loader then preloads nothing", path);
+		      "%s has file capabilities: its loader preloads nothing", path);
 }
 
 static void check_loader(struct walk *walk, const char *path, const struct elf_info *elf)
@@ -165,13 +172,13 @@ static void check_loader(struct walk *walk, const char *path, const struct elf_i
 		return;
 	if (access(elf->interpreter, F_OK) < 0)
 		judge(walk, PREFLIGHT_NOT_EXECUTABLE, "", "%s needs the loader %s, which is not there", path,
-			elf->interpreter);
+		      elf->interpreter);
 	else if (strstr(elf->interpreter, "/ld-musl"))
-		judge(walk, PREFLIGHT_REFUSED, other_libc, "%s is linked with musl, and the shim with the GNU C library",
-			path);
+		judge(walk, PREFLIGHT_REFUSED, other_libc,
+		      "%s is linked with musl, and the shim with the GNU C library", path);
 	else if (strstr(elf->interpreter, "/ld-uClibc"))
 		judge(walk, PREFLIGHT_REFUSED, other_libc,
-			"%s is linked with uClibc, and the shim with the GNU C library", path);
+		      "%s is linked with uClibc, and the shim with the GNU C library", path);
 }
 
 static void check_elf(struct walk *walk, const char *path, const struct elf_info *elf)
@@ -193,7 +200,7 @@ static void check_elf(struct walk *walk, const char *path, const struct elf_info
 	walk->ret->asan = elf->asan;
 	if (elf->go)
 		snprintf(walk->ret->note, sizeof(walk->ret->note),
-			 "%s is a Go program: only sockets that it opens through C libraries are intercepted", path);
+			 "%s is a Go program: only sockets of C libraries in it are intercepted", path);
 }
 
 /* Takes the first word off `text`; NULL at its end. */
@@ -287,7 +294,8 @@ static void look_into(struct walk *walk, const char *path, int fd)
 	else if (r == 0)
 		check_elf(walk, path, &elf);
 	else if (r == -EBADMSG)
-		judge(walk, PREFLIGHT_REFUSED, "use an undamaged copy of it", "%s is a damaged ELF file", path);
+		judge(walk, PREFLIGHT_REFUSED, "use an undamaged copy of it", "%s is a damaged ELF file",
+		      path);
 	else if (n >= 0 && is_text(head, (size_t)n)) {
 		walk->ret->shell = true;
 		look_at(walk, SHELL);

@@ -246,7 +246,8 @@ static bool take_field(struct parser *p, struct trace_field *ret)
 	return skip_value(p, 0);
 }
 
-static bool keep_fields(struct parser *p, struct trace_item *item, const struct trace_field *field, unsigned n)
+static bool keep_fields(struct parser *p, struct trace_item *item, const struct trace_field *field,
+			unsigned n)
 {
 	struct tracefile *file = p->file;
 	struct trace_field **block, *copy;
@@ -254,8 +255,9 @@ static bool keep_fields(struct parser *p, struct trace_item *item, const struct 
 	if (n == 0)
 		return true;
 	copy = malloc(n * sizeof(*copy));
-	block = (file->n_blocks & (file->n_blocks - 1)) == 0 ?
-		realloc(file->block, (file->n_blocks ? 2 * file->n_blocks : 1) * sizeof(*block)) : file->block;
+	block = file->block;
+	if ((file->n_blocks & (file->n_blocks - 1)) == 0)
+		block = realloc(block, (file->n_blocks ? 2 * file->n_blocks : 1) * sizeof(*block));
 	if (block)
 		file->block = block;
 	if (!copy || !block) {

@@ -236,7 +236,8 @@ static void test_scripts(void **state)
 	assert_true(result.shell);
 	expect(write_file("binary", "\1\2\0\3", 4, 0755), PREFLIGHT_OK, "");
 	assert_false(result.shell);
-	expect(write_text("lost", "#!/no/such/interpreter\n"), PREFLIGHT_NOT_EXECUTABLE, "/no/such/interpreter");
+	expect(write_text("lost", "#!/no/such/interpreter\n"), PREFLIGHT_NOT_EXECUTABLE,
+	       "/no/such/interpreter");
 
 	snprintf(path, sizeof(path), "%s:/usr/bin:/bin", dir);
 	user.path = path;
@@ -252,7 +253,7 @@ static void test_scripts(void **state)
 
 	write_text("chain0", "#!/bin/sh\n");
 	for (int i = 1; i < 7; i++) {
-		char name[16];
+		char name[32];
 
 		snprintf(name, sizeof(name), "chain%d", i);
 		snprintf(text, sizeof(text), "#!%s/chain%d\n", dir, i - 1);
@@ -305,6 +306,7 @@ static void test_made_programs(void **state)
 
 static void test_machines(void **state)
 {
+	const struct elf_info odd = { .machine = 64999, .class = ELFCLASS64 };
 	struct made made;
 	char name[64];
 
@@ -319,8 +321,7 @@ static void test_machines(void **state)
 	made.header.e_ident[EI_DATA] ^= ELFDATA2LSB ^ ELFDATA2MSB;
 	made.header.e_machine = __builtin_bswap16(EM_MIPS);
 	expect(made_write(&made, "order"), PREFLIGHT_REFUSED, "mips");
-	assert_string_equal(elf_machine_name(&(struct elf_info){ .machine = 64999, .class = ELFCLASS64 }, name),
-			    "64-bit machine 64999");
+	assert_string_equal(elf_machine_name(&odd, name), "64-bit machine 64999");
 }
 
 /* No file, however broken, is read outside of its bounds; a header alone decides for what it tells. */
@@ -390,7 +391,7 @@ static void test_set_id(void **state)
 
 	reset(NULL);
 	user.uid++;
-	expect("true", PREFLIGHT_REFUSED, "different real and effective");
+	expect("true", PREFLIGHT_REFUSED, "real and effective IDs that differ");
 }
 
 static void test_capabilities(void **state)
