@@ -444,7 +444,7 @@ void drive_restore(struct taps_slot *slot)
 
 int drive_settle(struct taps_slot *slot, int fd)
 {
-	int64_t end = patience_end(slot->own_fd >= 0 ? slot->own_fd : fd, now_ns());
+	int64_t end = slot->own_fd >= 0 ? patience_end(slot->own_fd, now_ns()) : INT64_MAX;
 
 	while (atomic_load(&slot->flags) & (SLOT_CONNECTING | SLOT_BUSY)) {
 		bool busy = atomic_load(&slot->flags) & SLOT_BUSY;

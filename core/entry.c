@@ -249,7 +249,10 @@ static int core_reconnect(const struct taps_connect_call *call)
 	result = drive_settle(call->slot, call->fd);
 	if (result < 0)
 		return result;
-	return atomic_load(&call->slot->flags) & SLOT_FAILED ? reconnect_failed(call) : 0;
+	if (atomic_load(&call->slot->flags) & SLOT_FAILED)
+		return reconnect_failed(call);
+	connect_again(call);
+	return 0;
 }
 
 static void core_released(void *arg)

@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #include "core/host.h"
-
-#define FILE_STATUS (O_NONBLOCK | O_ASYNC)
 
 /* F_SETOWN_EX and the like need no declaration beyond fcntl.h's with _GNU_SOURCE. */
 static void carry_owner(int from, int to)
@@ -23,16 +23,44 @@ static void carry_owner(int from, int to)
 		taps_host->fcntl(to, F_SETSIG, sig);
 }
 
-/* What belongs to the open file and not to the socket: status flags, owner, signal (fcntl(2)). */
-static void carry_file(int from, int to)
+/* What belongs to the open file and not to the socket: status flags, owner, signal (fcntl(2)).  Returns
+ * whether O_ASYNC is set, which is left for set_async. */
+static bool carry_file(int from, int to)
 {
 	int status = taps_host->fcntl(from, F_GETFL), now = taps_host->fcntl(to, F_GETFL);
 
 	if (status < 0 || now < 0)
+		return false;
+	if (status & O_ASYNC)
+		carry_owner(from, to);
+	if ((status & O_NONBLOCK) != (now & O_NONBLOCK))
+		taps_host->fcntl(to, F_SETFL, now ^ O_NONBLOCK);
+	return status & O_ASYNC;
+}
+
+/* The kernel remembers with O_ASYNC under which number it was set, and reports that one (si_fd). */
+static void set_async(int fd)
+{
+	int status = taps_host->fcntl(fd, F_GETFL);
+
+	if (status >= 0 && !(status & O_ASYNC))
+		taps_host->fcntl(fd, F_SETFL, status | O_ASYNC);
+}
+
+/* The signal for "writable" that the kernel sent before anybody could be told. */
+static void signal_owner(int fd)
+{
+	int sig = taps_host->fcntl(fd, F_GETSIG);
+	struct f_owner_ex owner;
+
+	if (taps_host->fcntl(fd, F_GETOWN_EX, &owner) != 0 || owner.pid == 0)
 		return;
-	carry_owner(from, to);
-	if ((status & FILE_STATUS) != (now & FILE_STATUS))
-		taps_host->fcntl(to, F_SETFL, (now & ~FILE_STATUS) | (status & FILE_STATUS));
+	if (sig <= 0)
+		sig = SIGIO;
+	if (owner.type == F_OWNER_TID)
+		tgkill(getpid(), owner.pid, sig);
+	else
+		kill(owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid, sig);
 }
 
 /* Fills the send queue of fd until the kernel takes no more. */
@@ -90,6 +118,7 @@ int place_hold(struct conn *conn)
 {
 	struct taps_slot *slot = conn->slot;
 	int pair[2], own, result;
+	bool async;
 
 	own = keep_original(conn->app_fd);
 	if (own < 0)
@@ -99,10 +128,12 @@ int place_hold(struct conn *conn)
 		taps_host->fd_drop(own);
 		return result;
 	}
-	carry_file(own, pair[0]);
+	async = carry_file(own, pair[0]);
 	taps_host->lock();
 	result = taps_host->slot_replace(slot, pair[0]);
 	if (result > 0) {
+		if (async)
+			set_async(conn->app_fd);
 		conn->own_fd = own;
 		conn->peer_fd = pair[1];
 		renumber_own(conn, own);
@@ -186,15 +217,19 @@ static void put_winner(struct conn *conn, int fd, bool own)
 {
 	struct taps_slot *slot = conn->slot;
 	int from = conn->own_fd >= 0 ? conn->own_fd : conn->app_fd;
-	bool other = !own && is_other_family(conn, fd);
+	bool other = !own && is_other_family(conn, fd), async;
 
 	if (!own && (atomic_load(&slot->flags) & SLOT_OPTIONS))
 		taps_host->slot_options(slot, from, fd);
 	if (other)
 		disguise(conn, fd);
-	carry_file(current_fd(conn), fd);
+	async = carry_file(current_fd(conn), fd);
 	if (!own || conn->app_fd < 0)
 		taps_host->slot_replace(slot, fd);
+	if (async) {
+		set_async(current_fd(conn));
+		signal_owner(fd);
+	}
 	if (other && !atomic_load(&slot->conn)) {
 		conn_ref(conn);
 		atomic_store(&slot->conn, conn);
@@ -215,9 +250,11 @@ void place_win(struct conn *conn)
 void place_fail(struct conn *conn)
 {
 	taps_host->lock();
+	/* Closing wakes sleepers before it has cleared the queue and made the socket writable: who asks
+	 * under the lock finds the whole truth. */
+	drop(&conn->peer_fd);
 	taps_host->slot_flags(conn->slot, SLOT_FAILED, SLOT_CONNECTING);
 	taps_host->unlock();
-	drop(&conn->peer_fd);
 }
 
 void place_renew(struct conn *conn)
@@ -240,7 +277,8 @@ void place_renew(struct conn *conn)
 void place_restore(struct conn *conn)
 {
 	taps_host->lock();
-	carry_file(current_fd(conn), conn->own_fd);
+	if (carry_file(current_fd(conn), conn->own_fd))
+		set_async(conn->own_fd);
 	taps_host->slot_replace(conn->slot, conn->own_fd);
 	settle_slot(conn, 0);
 	taps_host->unlock();

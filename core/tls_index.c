@@ -38,7 +38,7 @@ static int entry_add(struct tls_index *index, const struct tls_index_entry *entr
 	return 0;
 }
 
-#define SUBJECT_TEXT 1024 /* of base64, within which nearly every subject ends */
+#define SUBJECT_TEXT 512 /* of base64, within which nearly every subject ends */
 
 /* Hashes the subject of one PEM block, decoding the rest of it only if the subject reaches that far. */
 static bool block_subject(const uint8_t *text, size_t size, uint64_t *ret)

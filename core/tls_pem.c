@@ -46,23 +46,21 @@ bool tls_pem_next(const uint8_t *text, size_t len, size_t *pos, struct tls_pem_b
 	return false;
 }
 
-/* The value of a base64 digit, or one of the marks. */
-enum { DIGIT_BAD = 64, DIGIT_SPACE, DIGIT_END };
+/* The values of base64 digits, and what is none. */
+enum { BAD = 64, SPC, END };
 
-static unsigned digit_value(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26u;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52u;
-	if (c == '+' || c == '/')
-		return c == '+' ? 62 : 63;
-	if (c == '=')
-		return DIGIT_END;
-	return c == '\n' || c == '\r' || c == ' ' || c == '\t' ? DIGIT_SPACE : DIGIT_BAD;
-}
+/* clang-format off */
+static const uint8_t digits[128] = {
+	BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, SPC, SPC, BAD, BAD, SPC, BAD, BAD,
+	BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD,
+	SPC, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, 62, BAD, BAD, BAD, 63,
+	52, 53, 54, 55, 56, 57, 58, 59, 60, 61, BAD, BAD, BAD, END, BAD, BAD,
+	BAD, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+	15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, BAD, BAD, BAD, BAD, BAD,
+	BAD, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40,
+	41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, BAD, BAD, BAD, BAD, BAD,
+};
+/* clang-format on */
 
 ptrdiff_t tls_base64_decode(const uint8_t *text, size_t len, uint8_t *out, size_t cap)
 {
@@ -71,13 +69,13 @@ ptrdiff_t tls_base64_decode(const uint8_t *text, size_t len, uint8_t *out, size_
 	unsigned count = 0;
 
 	for (size_t i = 0; i < len && n < cap; i++) {
-		unsigned value = digit_value(text[i]);
+		unsigned value = text[i] < sizeof(digits) ? digits[text[i]] : BAD;
 
-		if (value == DIGIT_SPACE)
+		if (value == SPC)
 			continue;
-		if (value == DIGIT_END)
+		if (value == END)
 			break;
-		if (value == DIGIT_BAD)
+		if (value == BAD)
 			return -EINVAL;
 		bits = bits << 6 | value;
 		count += 6;

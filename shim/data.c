@@ -58,7 +58,7 @@ static bool gate(int fd, enum direction direction, int flags, ssize_t *ret)
 		errno = -error;
 		*ret = -1;
 		answered = true;
-	} else if (slot_flags(slot) & SLOT_FAILED) {
+	} else if (slot_settled_flags(slot) & SLOT_FAILED) {
 		*ret = dead(slot, fd, direction, flags);
 		answered = true;
 	}

@@ -40,7 +40,7 @@ void epollset_note(struct slot *slot, int epfd, int op, int fd, const struct epo
 	} else if (reg) {
 		reg->event = *event;
 	} else if (slot->n_regs < SLOT_REGS_MAX) {
-		slot->regs[slot->n_regs++] = (struct epoll_reg){epfd, fd, *event};
+		slot->regs[slot->n_regs++] = (struct epoll_reg){epfd, fd, fdtab_process(), *event};
 	} else {
 		slot->regs_unknown = true;
 	}
@@ -96,7 +96,8 @@ static void registration_line(const char *line, void *arg)
 	if (fdtab_peek(fd) != scan->slot)
 		return;
 	scan->regs[scan->n++] =
-		(struct epoll_reg){scan->epfd, fd, {.events = events, .data.u64 = data}};
+		(struct epoll_reg){
+		scan->epfd, fd, fdtab_process(), {.events = events, .data.u64 = data}};
 }
 
 static void scan_set(struct scan *scan, int epfd)
@@ -183,11 +184,14 @@ static unsigned registrations(struct slot *slot, struct epoll_reg regs[REGS_MAX]
 }
 
 /* The registration is taken out first; one that is not there any more (the set was closed) is not
- * put back. */
+ * put back.  After a fork the set and what is in it are shared with the parent: while that lives the
+ * registration is its own. */
 static bool take_out(const struct epoll_reg *reg)
 {
 	struct epoll_event none = {0};
 
+	if (reg->maker != fdtab_process() && kernel_call(SYS_kill, reg->maker, 0, 0, 0, 0, 0) == 0)
+		return false;
 	return real.epoll_ctl(reg->epfd, EPOLL_CTL_DEL, reg->fd, &none) == 0;
 }
 

@@ -39,6 +39,11 @@ bool fdtab_borrowed(void)
 	return atomic_load(&process) != kernel_pid();
 }
 
+pid_t fdtab_process(void)
+{
+	return atomic_load(&process);
+}
+
 void fdtab_adopt_process(void)
 {
 	atomic_store(&process, kernel_pid());
@@ -153,6 +158,16 @@ static struct slot *new_slot(void)
 	slot = slot_at(index);
 	slot->index = index;
 	return slot;
+}
+
+uint32_t slot_settled_flags(struct slot *slot)
+{
+	uint32_t flags;
+
+	fdtab_lock();
+	flags = slot_flags(slot);
+	fdtab_unlock();
+	return flags;
 }
 
 void slot_set_flags(struct slot *slot, uint32_t set, uint32_t clear)

@@ -22,6 +22,7 @@
 struct epoll_reg {
 	int epfd;
 	int fd;
+	pid_t maker; /* the process that made it */
 	struct epoll_event event;
 };
 
@@ -57,6 +58,9 @@ static inline struct slot *fdtab_peek(int fd)
 	page = atomic_load_explicit(&fdtab_pages[fd >> FDTAB_PAGE_BITS], memory_order_acquire);
 	return page ? atomic_load_explicit(&page[fd & (FDTAB_PAGE - 1)], memory_order_acquire) : NULL;
 }
+
+/* The flags as they are when no change is under way. */
+uint32_t slot_settled_flags(struct slot *slot);
 
 static inline uint32_t slot_flags(const struct slot *slot)
 {
@@ -114,6 +118,8 @@ void fdtab_lock_reset(void);
 /* Is this process another than the one whose memory this is: a child of vfork(2)?  One system
  * call; asked only where a managed descriptor is at stake. */
 bool fdtab_borrowed(void);
+/* The process whose memory this is. */
+pid_t fdtab_process(void);
 /* This process's memory is its own from here on: the constructor, and each child of fork(2). */
 void fdtab_adopt_process(void);
 

@@ -104,6 +104,7 @@ static int managed_connect(struct slot *slot, int fd, const struct sockaddr *add
 		if (flags & SLOT_SPECIAL)
 			load_core_if_open()->restore(&slot->pub);
 		slot_set_flags(slot, 0, SLOT_PLAIN);
+		errno = saved;
 		return real.connect(fd, addr, len);
 	}
 	if (flags & (SLOT_SPECIAL | SLOT_BUSY)) {

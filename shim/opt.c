@@ -177,7 +177,7 @@ int opt_take_error(struct slot *slot, int fd)
 
 static int special_getsockopt(struct slot *slot, int fd, int level, int name, void *value, socklen_t *len)
 {
-	uint32_t flags = slot_flags(slot);
+	uint32_t flags = slot_settled_flags(slot);
 	int result;
 
 	if (level == SOL_SOCKET && name == SO_ERROR && (flags & SLOT_FAILED) && value && len)

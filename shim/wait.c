@@ -78,6 +78,9 @@ static int patient_poll(struct pollfd *fds, nfds_t n, const struct timespec *tim
 		unsigned before = connecting_fds(fds, n);
 		int result = real.ppoll(fds, n, remaining(&patience, &left), mask);
 
+		/* A race that is just ending is let end. */
+		fdtab_lock();
+		fdtab_unlock();
 		if (result <= 0 || connecting_fds(fds, n) == before)
 			return result;
 		result = real.ppoll(fds, n, &at_once, NULL);
@@ -153,6 +156,8 @@ static int patient_select(const struct select_call *call, const struct timespec 
 
 		if (result <= 0)
 			return result;
+		fdtab_lock();
+		fdtab_unlock();
 		copy_sets(call, saved, false);
 		result = real.pselect(call->n, call->set[0], call->set[1], call->set[2], &at_once, NULL);
 		if (result != 0)
