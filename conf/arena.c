@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_SIZE 8192
-
 struct arena_chunk {
 	struct arena_chunk *next;
 	size_t used, size;
@@ -16,10 +14,11 @@ struct arena_chunk {
 };
 
 void *(*arena_source)(size_t size) = malloc;
+size_t arena_chunk_size = 8192;
 
 static struct arena_chunk *add_chunk(struct arena *arena, size_t least)
 {
-	size_t size = least > CHUNK_SIZE ? least : CHUNK_SIZE;
+	size_t size = least > arena_chunk_size ? least : arena_chunk_size;
 	struct arena_chunk *chunk = arena_source(sizeof(*chunk) + size);
 
 	if (!chunk)

@@ -12,8 +12,10 @@ struct arena {
 	struct arena_chunk *chunk; /* the newest; NULL: nothing was allocated */
 };
 
-/* Where every arena has its memory from: malloc(3), unless a unit test counts down. */
+/* Where every arena has its memory from, and how much it takes at a time: malloc(3) and some pages, unless a
+ * unit test lets each allocation fail in turn. */
 extern void *(*arena_source)(size_t size);
+extern size_t arena_chunk_size;
 
 /* Zeroed memory, aligned for any type, valid until arena_fini(); NULL when there is none left. */
 void *arena_alloc(struct arena *arena, size_t size);

@@ -317,7 +317,7 @@ static void format_port(const struct conf_key *key, const void *item, char *buf,
 
 const struct item_kind item_kinds[VALUES_N] = {
 	[VALUE_GROUP] = {"a group { }", NULL, NULL, 0},
-	[VALUE_GROUPS] = {"a list of groups ( { }, … )", NULL, NULL, 0},
+	[VALUE_GROUPS] = {"a list of groups ( { }, { } )", NULL, NULL, 0},
 	[VALUE_PROPERTY] = {"", NULL, NULL, 0},
 	[VALUE_BOOLEAN] = {"true or false", read_boolean, format_boolean, 0},
 	[VALUE_INTEGER] = {"an integer", read_integer, format_integer, 0},

@@ -11,10 +11,20 @@
 struct scan {
 	const char *at, *end;
 	char *out;
-	unsigned line, depth;
-	bool line_start; /* nothing but blanks since the line began */
+	unsigned line;
+	unsigned depth, opened[SCAN_DEPTH_MAX]; /* the lines of the brackets that are open */
+	bool line_start;                        /* nothing but blanks since the line began */
 	const char *problem;
+	unsigned problem_line;
 };
+
+static void fail(struct scan *scan, unsigned line, const char *problem)
+{
+	if (scan->problem)
+		return;
+	scan->problem = problem;
+	scan->problem_line = line;
+}
 
 static bool is_name_start(char c)
 {
@@ -53,8 +63,8 @@ static void copy(struct scan *scan)
 	char c = *scan->at++;
 
 	if (!is_text(c))
-		scan->problem = "is not text: there is a control character";
-	scan->line += c == '\n' && !scan->problem;
+		fail(scan, scan->line, "is not text: there is a control character");
+	scan->line += c == '\n';
 	scan->line_start = c == '\n' || (scan->line_start && is_blank(c));
 	*scan->out++ = c;
 }
@@ -78,18 +88,27 @@ static void copy_some(struct scan *scan, unsigned n)
 		copy(scan);
 }
 
+/* libconfig takes the end of the file for the end of a comment, and forgets what was meant to follow. */
 static void copy_comment(struct scan *scan)
 {
+	unsigned line = scan->line;
+
 	copy_some(scan, 2);
 	copy_until(scan, "*/");
+	if (scan->at == scan->end)
+		fail(scan, line, "the comment that begins here has no end");
 	copy_some(scan, 2);
 }
 
 static void copy_string(struct scan *scan)
 {
+	unsigned line = scan->line;
+
 	copy(scan);
 	while (scan->at < scan->end && *scan->at != '"')
 		copy_some(scan, *scan->at == '\\' ? 2 : 1);
+	if (scan->at == scan->end)
+		fail(scan, line, "the string that begins here has no end");
 	copy_some(scan, 1);
 }
 
@@ -117,8 +136,10 @@ static void copy_bracket(struct scan *scan)
 
 	if (!opens && scan->depth > 0)
 		scan->depth--;
-	else if (opens && scan->depth++ == SCAN_DEPTH_MAX)
-		scan->problem = "groups and lists are nested too deeply";
+	if (opens && scan->depth == SCAN_DEPTH_MAX)
+		fail(scan, scan->line, "groups and lists are nested too deeply");
+	else if (opens)
+		scan->opened[scan->depth++] = scan->line;
 	copy(scan);
 }
 
@@ -127,7 +148,7 @@ static void copy_token(struct scan *scan)
 	char c = *scan->at;
 
 	if (c == '@' && scan->line_start && starts(scan, "@include"))
-		scan->problem = "'@include' is not supported: expected include = [\"FILE\"]";
+		fail(scan, scan->line, "'@include' is not supported: expected include = [\"FILE\"]");
 	if (c == '"')
 		copy_string(scan);
 	else if (c == '#' || starts(scan, "//"))
@@ -154,11 +175,13 @@ int scan_text(struct arena *arena, const char *text, size_t len, struct scan_res
 		return -ENOMEM;
 	while (scan.at < scan.end && !scan.problem)
 		copy_token(&scan);
+	if (scan.depth > 0)
+		fail(&scan, scan.opened[scan.depth - 1], "the group or list that begins here has no end");
 	/* To libconfig a comment without an end of line is a syntax error. */
 	if (len > 0 && text[len - 1] != '\n')
 		*scan.out++ = '\n';
 	*scan.out = '\0';
-	ret->line = scan.line;
+	ret->line = scan.problem_line;
 	ret->problem = scan.problem;
 	return scan.problem ? -EINVAL : 0;
 }

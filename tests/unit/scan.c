@@ -44,9 +44,6 @@ static void test_long_integers(void **state)
 		{"// 3000000000\na = 3000000000;", "// 3000000000\na = 3000000000L;"},
 		{"/* 3000000000\n*/a = 3000000000;", "/* 3000000000\n*/a = 3000000000L;"},
 		{"/*/ 3000000000 */ a = 3000000000;", "/*/ 3000000000 */ a = 3000000000L;"},
-		{"/* 3000000000", "/* 3000000000"},
-		{"a = \"3000000000", "a = \"3000000000"},
-		{"a = \"x\\", "a = \"x\\"},
 		{"", ""},
 	};
 
@@ -76,6 +73,13 @@ static void test_problems(void **state)
 		{"a = 1;\n \t@include \"x\"", 21, 2, "'@include' is not supported"},
 		{"((((((((((((((((\n(", 18, 2, "nested too deeply"},
 		{"[{([{([{([{([{([{", 17, 1, "nested too deeply"},
+		{"\n/* x\n", 6, 2, "the comment that begins here"},
+		{"/*/", 3, 1, "the comment that begins here"},
+		{"\na = \"x\n", 8, 2, "the string that begins here"},
+		{"a = \"x\\", 7, 1, "the string that begins here"},
+		{"a = \"x\\\"", 8, 1, "the string that begins here"},
+		{"\n(\n{ } [\n", 9, 3, "the group or list that begins here"},
+		{"{\n{\n}\n", 6, 1, "the group or list that begins here"},
 	};
 
 	(void)state;
@@ -100,6 +104,8 @@ static void test_accepted(void **state)
 		"\t\r\n\f",
 		"a = \"\xc3\xa9\";",
 		"# ((((((((((((((((((((((((",
+		"/**/",
+		"/*/*/",
 	};
 
 	(void)state;

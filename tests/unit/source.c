@@ -193,7 +193,7 @@ static void test_options(void **state)
 		{"race", "-o race: expected KEY=VALUE"},
 		{"race.attemptDelay=9", "-o race.attemptDelay=9: 'attemptDelay' is 9: expected milliseconds from 10 to 2000"},
 		{"attemptDelay=9", "-o attemptDelay=9: unknown key 'attemptDelay' (did you mean 'race.attemptDelay'?)"},
-		{"rules=({", "-o rules=({: syntax error, here or before: rules = ({;"},
+		{"rules=({", "-o rules=({: the group or list that begins here has no end"},
 		{"resolver=", "-o resolver=: 'resolver' is \"\": expected \"system\" or \"taps\""},
 		{"hosts.a b=::1", "-o hosts.a b=::1: 'name' is \"a b\": expected a host name"},
 		{"race.enabled=true; foo = 1", "-o race.enabled=true; foo = 1: 'enabled' is \"true; foo = 1\": "
