@@ -154,6 +154,8 @@ make_names() {
 	host-record=mixed.test,192.0.2.16,2001:db8::68
 	host-record=healthy.test,192.0.2.11,2001:db8::11
 	host-record=v4only.test,192.0.2.11
+	host-record=v6only.test,2001:db8::11
+	host-record=elsewhere.test,192.0.2.14
 	host-record=v6dead.test,192.0.2.11,2001:db8::66
 	host-record=v4dead.test,192.0.2.66,2001:db8::11
 	host-record=refused.test,192.0.2.11,2001:db8::77
