@@ -207,10 +207,6 @@ struct taps_core {
 	 * many, -h_errno (netdb.h) on failure, or TAPS_PASS. */
 	int (*hostaddrs)(const char *name, int family, void *addrs, int max);
 
-	/* pthread_atfork(3) steps. */
-	void (*fork_prepare)(void);
-	void (*fork_parent)(void);
-	void (*fork_child)(void);
 };
 
 /* The core's only exported symbol.  Reads the configuration.  Returns NULL when the versions

@@ -94,27 +94,36 @@ static bool is_v6only(const struct conn *conn)
 	return taps_host->getsockopt(original_fd(conn), IPPROTO_IPV6, IPV6_V6ONLY, &on, &len) == 0 && on;
 }
 
-/* The family of peers that the bound address leaves: any for the IPv6 wildcard. */
-static int bound_family(const struct conn *conn)
+static bool is_wildcard(const struct taps_addr *addr)
+{
+	return addr_family(addr) == AF_INET ? addr->in4.sin_addr.s_addr == htonl(INADDR_ANY) :
+					      IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
+}
+
+/* What the application bound, before an attempt of the socket's own fills the wildcard in. */
+static void note_bound(struct conn *conn)
 {
 	struct sockaddr_storage name;
 	socklen_t len = sizeof(name);
-	struct taps_addr local;
 
-	if (taps_host->getsockname(original_fd(conn), (struct sockaddr *)&name, &len) != 0 ||
-	    !addr_from_sockaddr(&local, (struct sockaddr *)&name, len))
-		return addr_family(&conn->asked);
-	local = addr_unmap(&local);
-	if (addr_family(&local) == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&local.in6.sin6_addr))
-		return AF_UNSPEC;
-	return addr_family(&local);
+	if (!(atomic_load(&conn->slot->flags) & SLOT_BOUND))
+		return;
+	if (taps_host->getsockname(conn->app_fd, (struct sockaddr *)&name, &len) == 0)
+		addr_from_sockaddr(&conn->bound, (struct sockaddr *)&name, len);
+	addr_set_port(&conn->bound, 0);
+}
+
+/* The family of peers that the bound address leaves: any for the IPv6 wildcard. */
+static int bound_family(const struct conn *conn)
+{
+	struct taps_addr local = addr_unmap(&conn->bound);
+
+	return addr_family(&local) == AF_INET6 && is_wildcard(&local) ? AF_UNSPEC : addr_family(&local);
 }
 
 /* What gathering must know of the application's socket. */
 static struct candidate_request request_of(const struct conn *conn, const struct taps_addr *addrs, size_t n)
 {
-	uint32_t flags = atomic_load(&conn->slot->flags);
-
 	return (struct candidate_request){
 		.asked = conn->asked,
 		.addrs = addrs,
@@ -123,7 +132,7 @@ static struct candidate_request request_of(const struct conn *conn, const struct
 		.domain = conn->slot->domain,
 		.v6only = is_v6only(conn),
 		.socktype = conn->slot->type,
-		.bound_family = flags & SLOT_BOUND ? bound_family(conn) : AF_UNSPEC,
+		.bound_family = conn->bound.sa.sa_family == AF_UNSPEC ? AF_UNSPEC : bound_family(conn),
 		.port = conn->policy.remote.port ? conn->policy.remote.port : addr_port(&conn->asked),
 		.first_family_count = conn->policy.race.first_family_count,
 		.rewritten = conn->policy.remote.host != NULL,
@@ -145,11 +154,14 @@ static void trace_pruned(const struct conn *conn, const struct candidate_set *se
 
 int conn_gather(struct conn *conn, const struct taps_addr *addrs, size_t n)
 {
-	struct candidate_request request = request_of(conn, addrs, n);
+	struct candidate_request request;
 	struct candidate_set set;
-	int result = candidate_gather(&request, &set);
 	unsigned i;
+	int result;
 
+	note_bound(conn);
+	request = request_of(conn, addrs, n);
+	result = candidate_gather(&request, &set);
 	if (result < 0)
 		return result;
 	for (i = 0; i < set.n; i++)
@@ -189,17 +201,9 @@ static bool fits_own(const struct conn *conn, unsigned leaf)
 /* The source address that the application bound, with a port of the kernel's choice. */
 static int bind_like(const struct conn *conn, int fd)
 {
-	struct sockaddr_storage name;
-	socklen_t len = sizeof(name);
-	struct taps_addr local;
-
-	if (!(atomic_load(&conn->slot->flags) & SLOT_BOUND))
+	if (conn->bound.sa.sa_family == AF_UNSPEC || is_wildcard(&conn->bound))
 		return 0;
-	if (taps_host->getsockname(original_fd(conn), (struct sockaddr *)&name, &len) != 0 ||
-	    !addr_from_sockaddr(&local, (struct sockaddr *)&name, len))
-		return -EINVAL;
-	addr_set_port(&local, 0);
-	return taps_host->bind(fd, &local.sa, addr_len(&local)) == 0 ? 0 : -errno;
+	return taps_host->bind(fd, &conn->bound.sa, addr_len(&conn->bound)) == 0 ? 0 : -errno;
 }
 
 static int new_socket(const struct conn *conn, const struct taps_addr *remote)
@@ -282,9 +286,9 @@ static void leaf_ended(struct conn *conn, unsigned leaf, int error, int64_t now)
 {
 	race_leaf_failed(&conn->race, leaf, error, now);
 	close_attempt(conn, leaf);
-	/* The application is told of the address that it asked for; a loop over the answer comes to the
-	 * others next. */
-	if (conn->name[0] && !addr_equal(&conn->attempts[leaf].candidate.remote, &conn->asked))
+	/* A loop over the answer comes to the others next, and need not wait for them again.  The address
+	 * asked for is reported by this call, and a refusal costs nothing to ask for again. */
+	if (conn->name[0] && error != ECONNREFUSED && !addr_equal(&conn->attempts[leaf].candidate.remote, &conn->asked))
 		names_note_failure(&conn->attempts[leaf].candidate.remote, conn->name, error, now);
 }
 

@@ -62,6 +62,7 @@ struct conn {
 
 	uint64_t id;  /* in the trace */
 	int64_t begun;
+	struct taps_addr bound; /* SLOT_BOUND: the local address that the application chose, any port */
 	struct taps_addr local; /* DISGUISED: the name that getsockname reports */
 	struct conn *next_grave;
 };

@@ -343,9 +343,6 @@ static const struct taps_core core = {
 	.learned = core_learned,
 	.learned_host = core_learned_host,
 	.hostaddrs = core_hostaddrs,
-	.fork_prepare = fork_prepare,
-	.fork_parent = fork_parent,
-	.fork_child = fork_child,
 };
 
 __attribute__((visibility("default"))) const struct taps_core *taps_core_open(const struct taps_host *host)
@@ -358,6 +355,9 @@ __attribute__((visibility("default"))) const struct taps_core *taps_core_open(co
 	load_configuration();
 	if (!conf)
 		return NULL;
+	/* Now, and not in the shim's constructor: handlers registered before (an allocator's) take their
+	 * locks after ours, and the child may allocate when its turn comes (pthread_atfork(3)). */
+	pthread_atfork(fork_prepare, fork_parent, fork_child);
 	trace = variable("TAPS_TRACE");
 	if (trace && trace_open(trace, program_invocation_short_name) < 0)
 		say(TAPS_LOG_SAY, "%s: the trace cannot be written: %s", trace, strerror(errno));

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/host.h"
@@ -31,8 +33,7 @@ static bool carry_file(int from, int to)
 
 	if (status < 0 || now < 0)
 		return false;
-	if (status & O_ASYNC)
-		carry_owner(from, to);
+	carry_owner(from, to);
 	if ((status & O_NONBLOCK) != (now & O_NONBLOCK))
 		taps_host->fcntl(to, F_SETFL, now ^ O_NONBLOCK);
 	return status & O_ASYNC;
@@ -50,17 +51,19 @@ static void set_async(int fd)
 /* The signal for "writable" that the kernel sent before anybody could be told. */
 static void signal_owner(int fd)
 {
+	siginfo_t info = {.si_code = SI_SIGIO, .si_fd = fd, .si_band = POLLOUT | POLLWRNORM};
 	int sig = taps_host->fcntl(fd, F_GETSIG);
 	struct f_owner_ex owner;
 
 	if (taps_host->fcntl(fd, F_GETOWN_EX, &owner) != 0 || owner.pid == 0)
 		return;
-	if (sig <= 0)
-		sig = SIGIO;
+	info.si_signo = sig > 0 ? sig : SIGIO;
 	if (owner.type == F_OWNER_TID)
-		tgkill(getpid(), owner.pid, sig);
+		syscall(SYS_rt_tgsigqueueinfo, getpid(), owner.pid, info.si_signo, &info);
+	else if (owner.type == F_OWNER_PID)
+		syscall(SYS_rt_sigqueueinfo, owner.pid, info.si_signo, &info);
 	else
-		kill(owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid, sig);
+		kill(-owner.pid, info.si_signo);
 }
 
 /* Fills the send queue of fd until the kernel takes no more. */
@@ -228,7 +231,7 @@ static void put_winner(struct conn *conn, int fd, bool own)
 		taps_host->slot_replace(slot, fd);
 	if (async) {
 		set_async(current_fd(conn));
-		signal_owner(fd);
+		signal_owner(current_fd(conn));
 	}
 	if (other && !atomic_load(&slot->conn)) {
 		conn_ref(conn);

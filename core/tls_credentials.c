@@ -3,9 +3,9 @@
 #include "core/tls_credentials.h"
 
 #include "core/tls_identity.h"
+#include "core/tls_named.h"
 #include "core/tls_pem.h"
 #include "core/tls_priority.h"
-#include "core/tls_private.h"
 #include "core/tls_reason.h"
 
 #include <errno.h>
@@ -251,6 +251,7 @@ static void credentials_free(struct tls_credentials *credentials)
 
 	if (credentials->certificates)
 		gnutls_certificate_free_credentials(credentials->certificates);
+	tls_named_free(credentials);
 	if (credentials->psk_client)
 		gnutls_psk_free_client_credentials(credentials->psk_client);
 	if (credentials->psk_server)

@@ -2,7 +2,7 @@
  * extended key usage names another is refused when the rule is loaded, not when the first peer comes. */
 #include "core/tls_identity.h"
 
-#include "core/tls_private.h"
+#include "core/tls_named.h"
 #include "core/tls_reason.h"
 
 #include <errno.h>
@@ -35,46 +35,83 @@ static bool purpose_fits(gnutls_x509_crt_t crt, enum tls_role role)
 	}
 }
 
-static int check_role(struct tls_credentials *credentials, int i, const char *file, struct tls_reason *reason)
+static int check_role(enum tls_role role, gnutls_x509_crt_t leaf, const char *file, struct tls_reason *reason)
 {
-	gnutls_x509_crt_t *chain;
-	unsigned n;
-	bool fits;
-	int error = gnutls_certificate_get_x509_crt(credentials->certificates, (unsigned)i, &chain, &n);
-
-	if (error < 0)
-		return gnutls_failed(reason, file, error);
-	fits = purpose_fits(chain[0], credentials->options->role);
-	for (unsigned k = 0; k < n; k++)
-		gnutls_x509_crt_deinit(chain[k]);
-	gnutls_free(chain);
-	if (fits)
+	if (purpose_fits(leaf, role))
 		return 0;
 	return tls_reason_set(reason, -EINVAL, "%s: its extended key usage forbids use as a %s", file,
-			      credentials->options->role == TLS_SERVER ? "server" : "client");
+			      role == TLS_SERVER ? "server" : "client");
 }
 
-static int load_identity(struct tls_credentials *credentials, const struct tls_identity *identity,
-			 struct tls_reason *reason)
+/* Returns the number of the pair within `to`, or -errno. */
+static int load_pair(gnutls_certificate_credentials_t to, const struct tls_identity *identity,
+		     struct tls_reason *reason)
 {
 	const char *key = identity->key ? identity->key : identity->chain;
 	int i, error;
 
-	i = gnutls_certificate_set_x509_key_file2(credentials->certificates, identity->chain, key,
-						  GNUTLS_X509_FMT_PEM, NULL, 0);
+	i = gnutls_certificate_set_x509_key_file2(to, identity->chain, key, GNUTLS_X509_FMT_PEM, NULL, 0);
 	if (i == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
 		return tls_reason_set(reason, -EINVAL, "%s: does not fit the key in %s", identity->chain,
 				      key);
 	if (i < 0)
 		return gnutls_failed(reason, identity->chain, i);
-	if (identity->staple) {
-		error = gnutls_certificate_set_ocsp_status_request_file2(credentials->certificates,
-									 identity->staple, (unsigned)i,
-									 GNUTLS_X509_FMT_DER);
-		if (error < 0)
-			return gnutls_failed(reason, identity->staple, error);
-	}
-	return check_role(credentials, i, identity->chain, reason);
+	if (!identity->staple)
+		return i;
+	error = gnutls_certificate_set_ocsp_status_request_file2(to, identity->staple, (unsigned)i,
+								 GNUTLS_X509_FMT_DER);
+	return error < 0 ? gnutls_failed(reason, identity->staple, error) : i;
+}
+
+static gnutls_certificate_credentials_t new_set(void)
+{
+	gnutls_certificate_credentials_t set;
+
+	if (gnutls_certificate_allocate_credentials(&set) < 0)
+		return NULL;
+	gnutls_certificate_set_flags(set, GNUTLS_CERTIFICATE_API_V2);
+	return set;
+}
+
+/* Also into the set of its names, if there is a choice of names at all. */
+static int load_named(struct tls_credentials *credentials, const struct tls_identity *identity,
+		      gnutls_x509_crt_t leaf, struct tls_reason *reason)
+{
+	struct tls_named *named;
+	int i;
+
+	if (credentials->options->role != TLS_SERVER || credentials->options->n_certificates < 2)
+		return 0;
+	named = tls_named_for(credentials, leaf);
+	if (!named)
+		return -ENOMEM;
+	if (!named->certificates)
+		named->certificates = new_set();
+	if (!named->certificates)
+		return -ENOMEM;
+	i = load_pair(named->certificates, identity, reason);
+	return i < 0 ? i : 0;
+}
+
+static int load_identity(struct tls_credentials *credentials, const struct tls_identity *identity,
+			 struct tls_reason *reason)
+{
+	gnutls_x509_crt_t *chain;
+	unsigned n;
+	int error, i = load_pair(credentials->certificates, identity, reason);
+
+	if (i < 0)
+		return i;
+	error = gnutls_certificate_get_x509_crt(credentials->certificates, (unsigned)i, &chain, &n);
+	if (error < 0)
+		return gnutls_failed(reason, identity->chain, error);
+	error = check_role(credentials->options->role, chain[0], identity->chain, reason);
+	if (!error)
+		error = load_named(credentials, identity, chain[0], reason);
+	for (unsigned k = 0; k < n; k++)
+		gnutls_x509_crt_deinit(chain[k]);
+	gnutls_free(chain);
+	return error;
 }
 
 int tls_identity_load(struct tls_credentials *credentials, struct tls_reason *reason)
@@ -86,9 +123,9 @@ int tls_identity_load(struct tls_credentials *credentials, struct tls_reason *re
 		return tls_reason_set(reason, -EINVAL, "a server needs serverCertificate or preSharedKey");
 	if (options->n_certificates && options->n_psks)
 		return tls_reason_set(reason, -EINVAL, "preSharedKey and certificates exclude each other");
-	if (gnutls_certificate_allocate_credentials(&credentials->certificates) < 0)
+	credentials->certificates = new_set();
+	if (!credentials->certificates)
 		return -ENOMEM;
-	gnutls_certificate_set_flags(credentials->certificates, GNUTLS_CERTIFICATE_API_V2);
 	for (size_t i = 0; i < options->n_certificates && !error; i++)
 		error = load_identity(credentials, &options->certificates[i], reason);
 	return error;

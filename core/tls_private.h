@@ -22,7 +22,9 @@ struct tls_credentials {
 	atomic_uint refs;
 	const struct tls_options *options;
 	gnutls_priority_t priority;
-	gnutls_certificate_credentials_t certificates;
+	gnutls_certificate_credentials_t certificates; /* all of them */
+	struct tls_named *named;                       /* server with several: by name */
+	unsigned n_named;
 	gnutls_psk_client_credentials_t psk_client; /* of these two at most one */
 	gnutls_psk_server_credentials_t psk_server;
 	struct tls_policy verify;

@@ -2,7 +2,7 @@
 #include "core/tls_session.h"
 
 #include "core/tls_handshake.h"
-#include "core/tls_private.h"
+#include "core/tls_named.h"
 #include "core/tls_reason.h"
 #include "core/tls_resume.h"
 #include "core/tls_transport.h"
@@ -76,6 +76,7 @@ static int setup_server(struct tls_session *session)
 	const struct tls_options *options = credentials->options;
 	int code = 0;
 
+	tls_named_attach(session);
 	gnutls_certificate_server_set_request(session->tls, request[options->client_auth]);
 	if (credentials->ticket_key.data) {
 		code = gnutls_session_ticket_enable_server(session->tls, &credentials->ticket_key);

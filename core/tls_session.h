@@ -124,7 +124,7 @@ void tls_session_verifier_said(struct tls_session *session, bool accepted, const
 /* What was agreed, for the trace.  Text is "" where it does not apply. */
 struct tls_facts {
 	char version[16];
-	char cipher[32];
+	char cipher[64];
 	char group[32];
 	char signature[40];
 	char alpn[64];

@@ -277,32 +277,12 @@ static void *open_core(void)
 	return dlopen(path, RTLD_NOW | RTLD_LOCAL | (sanitized ? 0 : RTLD_DEEPBIND));
 }
 
-static void fork_prepare(void)
-{
-	const struct taps_core *c = load_core_if_open();
-
-	if (c)
-		c->fork_prepare();
-	fdtab_lock();
-}
-
-static void fork_parent(void)
-{
-	const struct taps_core *c = load_core_if_open();
-
-	fdtab_unlock();
-	if (c)
-		c->fork_parent();
-}
-
+/* Registered first, the child's step runs before that of any allocator: it must not allocate.  The core
+ * registers steps of its own, which do. */
 static void fork_child(void)
 {
-	const struct taps_core *c = load_core_if_open();
-
 	fdtab_adopt_process();
 	fdtab_unlock();
-	if (c)
-		c->fork_child();
 }
 
 static void load(void)
@@ -462,6 +442,6 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	keep_environment(envp);
 	if (fstat(STDERR_FILENO, &stderr_at_start) != 0)
 		memset(&stderr_at_start, 0, sizeof(stderr_at_start));
-	pthread_atfork(fork_prepare, fork_parent, fork_child);
+	pthread_atfork(fdtab_lock, fdtab_unlock, fork_child);
 	errno = 0;
 }
