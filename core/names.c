@@ -18,7 +18,7 @@
 struct note {
 	uint32_t hash;  /* of the name */
 	uint64_t stamp; /* 0: free */
-	int64_t begun;  /* when the application began the last attempt; NEVER if it did not */
+	int64_t begun;  /* when the application began the last attempt; only meant while `failed` is NEVER */
 	int64_t failed; /* when an attempt failed; NEVER if the last one did not */
 	int owed;       /* error to report at once, or 0 */
 	char name[NAMES_TEXT_MAX];
@@ -225,7 +225,7 @@ static struct note *make_note(const struct taps_addr *addr, const char *name)
 
 	if (!note) {
 		note = oldest_note();
-		*note = (struct note){.hash = hash, .begun = NEVER, .failed = NEVER, .addr = *addr};
+		*note = (struct note){.hash = hash, .failed = NEVER, .addr = *addr};
 		copy_name(note->name, name);
 	}
 	note->stamp = ++last_stamp;
@@ -289,7 +289,7 @@ int names_take_failure(const struct taps_addr *addr, const char *name, int64_t n
 /* An attempt at another address of the same service, under way or not long ago, without failure. */
 static bool is_rival(const struct note *note, const struct taps_addr *addr, int64_t now)
 {
-	return note->begun != NEVER && note->failed == NEVER && now - note->begun <= SELF_RACE_NS &&
+	return note->failed == NEVER && now - note->begun <= SELF_RACE_NS &&
 	       addr_port(&note->addr) == addr_port(addr) && !addr_equal(&note->addr, addr);
 }
 

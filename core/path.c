@@ -189,15 +189,14 @@ static void drop_interface(struct dump *dump, unsigned ifindex)
 	dump->n = kept;
 }
 
-/* An interface that is up but has no carrier keeps its addresses: they count as unusable too. */
+/* An interface keeps its addresses when it is taken down, or up without a carrier. */
 static void visit_link(struct dump *dump, const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *body = NLMSG_DATA(message);
-	const unsigned needed = IFF_UP | IFF_RUNNING;
 
 	if (message->nlmsg_type != RTM_NEWLINK || message->nlmsg_len < NLMSG_LENGTH(sizeof(*body)))
 		return;
-	if ((body->ifi_flags & needed) != needed)
+	if (!(body->ifi_flags & IFF_RUNNING))
 		drop_interface(dump, (unsigned)body->ifi_index);
 }
 

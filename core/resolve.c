@@ -59,11 +59,7 @@ static const struct outcome {
 	{ARES_ENOTFOUND, EAI_NONAME, false},
 	{ARES_EBADNAME, EAI_NONAME, false},
 	{ARES_ENODATA, EAI_NODATA, false},
-	{ARES_EFORMERR, EAI_FAIL, true},
-	{ARES_ENOTIMP, EAI_FAIL, true},
-	{ARES_EREFUSED, EAI_FAIL, true},
-	{ARES_ESERVFAIL, EAI_AGAIN, false},
-	{ARES_ECONNREFUSED, EAI_AGAIN, true},
+	{ARES_ECONNREFUSED, EAI_AGAIN, false}, /* also where every server answered SERVFAIL or REFUSED */
 	{ARES_ECANCELLED, EAI_AGAIN, true},
 	{ARES_ETIMEOUT, EAI_AGAIN, true},
 	{ARES_ENOMEM, EAI_MEMORY, true},
@@ -201,18 +197,15 @@ static bool within(const char *name, const char *domain)
 	return len == tail || name[len - tail - 1] == '.';
 }
 
-/* Names that must not go to the DNS (RFC 6761 §6.3, RFC 7686 §2).  Returns whether it is one. */
-static bool answer_special(struct resolve *resolve)
+/* Names that must not go to the DNS (RFC 6761 §6.3); those of RFC 7686 c-ares itself does not send. */
+static void answer_localhost(struct resolve *resolve)
 {
 	const struct in_addr loopback = {htonl(INADDR_LOOPBACK)};
 
-	if (within(resolve->name, "onion"))
-		return true;
 	if (!within(resolve->name, "localhost"))
-		return false;
+		return;
 	add_bytes(resolve, AF_INET6, &in6addr_loopback);
 	add_bytes(resolve, AF_INET, &loopback);
-	return true;
 }
 
 /* The DNS */
@@ -278,7 +271,6 @@ static int spell(const struct resolve *resolve, int at, char text[TEXT_MAX])
 		return -ENOENT;
 	if (at != as_is)
 		domain = resolve->options.domains[at - (as_is == 0)];
-	domain += !strcmp(domain, ".");
 	if (snprintf(text, TEXT_MAX, "%s%s%s", resolve->name, *domain ? "." : "", domain) >= TEXT_MAX)
 		return -ENAMETOOLONG;
 	return 0;
@@ -365,8 +357,8 @@ static int begin(struct resolve *resolve, const char *name)
 		return r;
 	memcpy(resolve->name, name, strlen(name) + 1);
 	look_in_hosts(resolve);
-	if (resolve->n || answer_special(resolve))
-		resolve->done = true;
+	if (!resolve->n)
+		answer_localhost(resolve);
 	finish_call(resolve);
 	return 0;
 }

@@ -236,7 +236,8 @@ static void test_lives(void **state)
 		/* Another port is another service. */
 		{{0, ATTEMPT, A}, {10, ALONE, OTHER_PORT}},
 		/* So is another name; case does not matter. */
-		{{0, ATTEMPT, A}, {10, ALONE, B, 0, "m.example"}, {10, RACES, B, 0, "N.EXAMPLE"}},
+		{{0, ATTEMPT, A}, {10, ALONE, B, 0, "m.example"}, {10, ALONE, B, 0, "N.Exemple"},
+		 {10, RACES, B, 0, "N.EXAMPLE"}},
 		/* A loop over the answers: the first has failed, so the second is not a race of its own. */
 		{{0, ATTEMPT, A}, {50, FAILURE, A, ECONNREFUSED}, {60, ALONE, B}},
 		/* Begun again after the failure. */

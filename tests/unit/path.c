@@ -393,6 +393,28 @@ static void test_interrupted_dumps(void **state)
 	assert_int_equal(requests, 6);
 }
 
+static int marks;
+
+static ssize_t mark(int fd, struct msghdr *message, int flags)
+{
+	struct nlmsghdr *header = message->msg_iov[0].iov_base;
+	ssize_t n = real.recvmsg(fd, message, flags);
+
+	if (n > 0 && marks-- > 0)
+		header->nlmsg_flags |= NLM_F_DUMP_INTR;
+	return n;
+}
+
+/* What a repeated dump finds takes the place of what the first one did. */
+static void test_repeated_dump(void **state)
+{
+	(void)state;
+	marks = 2;
+	unit_host()->recvmsg = mark;
+	assert_int_equal(count(), 2);
+	assert_true(marks < 0);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -409,6 +431,7 @@ int main(void)
 		CASE(test_time_limit),
 		CASE(test_foreign_messages),
 		CASE(test_interrupted_dumps),
+		CASE(test_repeated_dump),
 	};
 
 	if (!netns_enter())

@@ -34,6 +34,7 @@ int ares_library_init_mem(int flags, void *(*amalloc)(size_t), void (*afree)(voi
 	"127.0.0.1 localhost\n" \
 	"::1 localhost\n" \
 	"192.0.2.77 hosted.test hosted\n" \
+	"192.0.2.77 hosted.test\n" \
 	"2001:db8::77 hosted.test\n" \
 	"192.0.2.78 silent.test\n"
 #define MANY 40
@@ -79,6 +80,8 @@ static struct dns_line script[] = {
 	{.name = "other.two.test", .type = TYPE_A, .addr = "192.0.2.3"},
 	{.name = "stuck.one.test", .type = TYPE_AAAA, .rcode = SERVFAIL},
 	{.name = "stuck.one.test", .type = TYPE_A, .rcode = SERVFAIL},
+	{.name = "jumpy.one.test", .type = TYPE_AAAA, .rcode = SERVFAIL},
+	{.name = "jumpy.two.test", .type = TYPE_AAAA, .addr = "2001:db8::7"},
 	{.name = "dotted.name", .type = TYPE_AAAA, .addr = "2001:db8::4"},
 	{.name = "dotted.name.one.test", .type = TYPE_AAAA, .addr = "2001:db8::5"},
 	{.name = "plain", .type = TYPE_AAAA, .addr = "2001:db8::6"},
@@ -402,6 +405,7 @@ static void test_search(void **state)
 	expect("nothing", AF_UNSPEC, NULL, NULL, EAI_NONAME);
 	/* A domain whose server is broken: the others are tried, but the name may exist. */
 	expect("stuck", AF_UNSPEC, NULL, NULL, EAI_AGAIN);
+	expect("jumpy", AF_UNSPEC, "2001:db8::7", NULL, 0);
 	expect("dotted.name", AF_INET6, "2001:db8::4", NULL, 0);
 	configure(SCRIPTED "search one.test two.test\noptions ndots:2\n");
 	expect("dotted.name", AF_INET6, "2001:db8::5", NULL, 0);
@@ -416,7 +420,7 @@ static void test_late_a(void **state)
 
 	(void)state;
 	configure(SCRIPTED);
-	resolve = begin("late4.test", AF_UNSPEC);
+	assert_int_equal(resolve_new(&resolve, "late4.test", AF_UNSPEC, 443, 3 * NS_PER_S, now_ns()), 0);
 	assert_false(resolve_usable(resolve, now_ns()));
 	/* The preferred family is there: the race may start at once. */
 	took = drive(resolve, usable, 2000);
