@@ -113,12 +113,12 @@ static void note_bound(struct conn *conn)
 	addr_set_port(&conn->bound, 0);
 }
 
-/* The family of peers that the bound address leaves: any for the IPv6 wildcard. */
+/* The family of peers that the bound address leaves: any for a wildcard. */
 static int bound_family(const struct conn *conn)
 {
 	struct taps_addr local = addr_unmap(&conn->bound);
 
-	return addr_family(&local) == AF_INET6 && is_wildcard(&local) ? AF_UNSPEC : addr_family(&local);
+	return is_wildcard(&local) ? AF_UNSPEC : addr_family(&local);
 }
 
 /* What gathering must know of the application's socket. */

@@ -18,6 +18,15 @@
 /* The bits that a disarmed one-shot registration keeps. */
 #define PRIVATE_BITS (EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE)
 
+static _Atomic bool any_oneshot;
+static _Atomic uint32_t deliveries;
+
+void epollset_delivered(void)
+{
+	if (__builtin_expect(atomic_load_explicit(&any_oneshot, memory_order_relaxed), 0))
+		atomic_fetch_add(&deliveries, 1);
+}
+
 static struct epoll_reg *find(struct slot *slot, int epfd, int fd)
 {
 	unsigned i;
@@ -32,6 +41,8 @@ void epollset_note(struct slot *slot, int epfd, int op, int fd, const struct epo
 {
 	struct epoll_reg *reg;
 
+	if (op != EPOLL_CTL_DEL && (event->events & EPOLLONESHOT))
+		atomic_store(&any_oneshot, true);
 	fdtab_lock();
 	reg = find(slot, epfd, fd);
 	if (op == EPOLL_CTL_DEL) {
@@ -39,8 +50,10 @@ void epollset_note(struct slot *slot, int epfd, int op, int fd, const struct epo
 			*reg = slot->regs[--slot->n_regs];
 	} else if (reg) {
 		reg->event = *event;
+		reg->delivered = atomic_load(&deliveries);
 	} else if (slot->n_regs < SLOT_REGS_MAX) {
-		slot->regs[slot->n_regs++] = (struct epoll_reg){epfd, fd, fdtab_process(), *event};
+		slot->regs[slot->n_regs++] = (struct epoll_reg){
+			epfd, fd, fdtab_process(), atomic_load(&deliveries), *event};
 	} else {
 		slot->regs_unknown = true;
 	}
@@ -97,7 +110,7 @@ static void registration_line(const char *line, void *arg)
 		return;
 	scan->regs[scan->n++] =
 		(struct epoll_reg){
-		scan->epfd, fd, fdtab_process(), {.events = events, .data.u64 = data}};
+		scan->epfd, fd, fdtab_process(), 0, {.events = events, .data.u64 = data}};
 }
 
 static void scan_set(struct scan *scan, int epfd)
@@ -159,7 +172,9 @@ static void refresh_oneshot(struct slot *slot, struct epoll_reg *reg)
 	struct scan scan = {.slot = slot, .regs = found};
 	unsigned i;
 
-	if (!(reg->event.events & EPOLLONESHOT))
+	/* A placeholder is never ready, so behind it nothing fires. */
+	if (!(reg->event.events & EPOLLONESHOT) || reg->delivered == atomic_load(&deliveries) ||
+	    (slot_flags(slot) & SLOT_CONNECTING))
 		return;
 	scan_set(&scan, reg->epfd);
 	for (i = 0; i < scan.n; i++)

@@ -22,7 +22,8 @@
 struct epoll_reg {
 	int epfd;
 	int fd;
-	pid_t maker; /* the process that made it */
+	pid_t maker;        /* the process that made it */
+	uint32_t delivered; /* epollset_deliveries when it was armed */
 	struct epoll_event event;
 };
 

@@ -241,18 +241,25 @@ int hook_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	return result;
 }
 
+static int delivered(int n)
+{
+	if (n > 0)
+		epollset_delivered();
+	return n;
+}
+
 int hook_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
 {
-	return real.epoll_wait(epfd, events, max, timeout);
+	return delivered(real.epoll_wait(epfd, events, max, timeout));
 }
 
 int hook_epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout, const sigset_t *mask)
 {
-	return real.epoll_pwait(epfd, events, max, timeout, mask);
+	return delivered(real.epoll_pwait(epfd, events, max, timeout, mask));
 }
 
 int hook_epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
 		      const sigset_t *mask)
 {
-	return real.epoll_pwait2(epfd, events, max, timeout, mask);
+	return delivered(real.epoll_pwait2(epfd, events, max, timeout, mask));
 }
