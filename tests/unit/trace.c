@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -25,7 +26,7 @@
 #include "tests/unit/host.h"
 
 #define WRITERS 20
-#define ROUNDS 60
+#define ROUNDS 40
 
 static char dir[64], path[128];
 
@@ -320,13 +321,13 @@ static pid_t start_writer(void)
 
 	if (pid != 0)
 		return pid;
-	alarm(60);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (trace_open(path, "writer") < 0)
 		_exit(1);
 	for (uint64_t i = 0;; i++) {
 		trace_span(i, "attempt", "192.0.2.1:80", (int64_t)i, (int64_t)i + 5,
 			   &TRACE_TEXT("error", "Connection refused"), 1);
-		usleep(200);
+		usleep(2000);
 	}
 }
 
