@@ -43,7 +43,6 @@ void epollset_note(struct slot *slot, int epfd, int op, int fd, const struct epo
 
 	if (op != EPOLL_CTL_DEL && (event->events & EPOLLONESHOT))
 		atomic_store(&any_oneshot, true);
-	fdtab_lock();
 	reg = find(slot, epfd, fd);
 	if (op == EPOLL_CTL_DEL) {
 		if (reg)
@@ -57,7 +56,6 @@ void epollset_note(struct slot *slot, int epfd, int op, int fd, const struct epo
 	} else {
 		slot->regs_unknown = true;
 	}
-	fdtab_unlock();
 }
 
 /* Calls on_line for each line of a small /proc file. */

@@ -11,7 +11,7 @@
 /* Counts the returns of epoll_wait(2) with events, once a one-shot registration was seen: one that saw no
  * return since it was armed cannot have fired. */
 void epollset_delivered(void);
-/* Records a successful epoll_ctl(2) on a descriptor of the slot.  Takes the lock. */
+/* Records a successful epoll_ctl(2) on a descriptor of the slot.  With the lock held. */
 void epollset_note(struct slot *slot, int epfd, int op, int fd, const struct epoll_event *event);
 /* Puts the file behind new_fd under every descriptor of the slot, with the lock held.  FD_CLOEXEC of
  * each and every epoll registration stay.  Returns how many descriptors were replaced, or -errno

@@ -231,12 +231,16 @@ int hook_pselect(int n, fd_set *in, fd_set *out, fd_set *except, const struct ti
 int hook_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
 	struct slot *slot = fdtab_peek(fd) ? slot_get(fd) : NULL;
-	int result = real.epoll_ctl(epfd, op, fd, event);
+	int result;
 
 	if (!slot)
-		return result;
+		return real.epoll_ctl(epfd, op, fd, event);
+	/* In one piece with the record: a replacement between the two would lose the registration. */
+	fdtab_lock();
+	result = real.epoll_ctl(epfd, op, fd, event);
 	if (result == 0)
 		epollset_note(slot, epfd, op, fd, event);
+	fdtab_unlock();
 	slot_put(slot);
 	return result;
 }
