@@ -29,8 +29,8 @@ SERVER = ["192.0.2.3/24", "192.0.2.200/24", "2001:db8::10/64", "2001:db8::66/64"
 
 LOSSES = f"""
 table inet losses {{
-    set again4 {{ type ipv4_addr . inet_service; flags dynamic, timeout; timeout 20s; }}
-    set again6 {{ type ipv6_addr . inet_service; flags dynamic, timeout; timeout 20s; }}
+    set again4 {{ type ipv4_addr . inet_service; flags dynamic, timeout; timeout 5s; }}
+    set again6 {{ type ipv6_addr . inet_service; flags dynamic, timeout; timeout 5s; }}
     chain input {{
         type filter hook input priority 0;
         ip daddr 192.0.2.3 meta l4proto tcp drop
@@ -38,10 +38,13 @@ table inet losses {{
         ip6 daddr 2001:db8::77 meta l4proto tcp reject with tcp reset
         tcp dport {DEAD} drop
         udp dport {DEAD} drop
-        tcp dport {SLOW} tcp flags & (syn | ack) == syn ip saddr . tcp sport != @again4 \
-            add @again4 {{ ip saddr . tcp sport }} drop
-        tcp dport {SLOW} tcp flags & (syn | ack) == syn ip6 saddr . tcp sport != @again6 \
-            add @again6 {{ ip6 saddr . tcp sport }} drop
+        tcp dport {SLOW} tcp flags & (syn | ack) == syn jump slow
+    }}
+    chain slow {{
+        ip saddr . tcp sport @again4 delete @again4 {{ ip saddr . tcp sport }} accept
+        ip6 saddr . tcp sport @again6 delete @again6 {{ ip6 saddr . tcp sport }} accept
+        meta nfproto ipv4 add @again4 {{ ip saddr . tcp sport }} drop
+        add @again6 {{ ip6 saddr . tcp sport }} drop
     }}
 }}
 """
@@ -50,6 +53,10 @@ SYSCTLS = {
     "net.ipv4.tcp_fastopen": "3",
     "net.ipv4.tcp_syn_retries": "2",
     "net.ipv4.tcp_no_metrics_save": "1",
+    "net.ipv4.ip_local_port_range": "10000 65000",
+    "net.ipv4.tcp_tw_reuse": "1",
+    "net.ipv4.icmp_ratelimit": "0",
+    "net.ipv6.icmp.ratelimit": "0",
     "net.ipv6.conf.all.accept_dad": "0",
     "net.ipv6.conf.default.accept_dad": "0",
 }

@@ -74,8 +74,9 @@ static void by_posix_spawn(bool search)
 	posix_spawn_file_actions_adddup2(&actions, fd, STDIN_FILENO);
 	posix_spawn_file_actions_addclose(&actions, fd);
 	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-	SHOW((search ? posix_spawnp : posix_spawn)(&pid, child, &actions, NULL, args, environ));
+	int result = (search ? posix_spawnp : posix_spawn)(&pid, child, &actions, NULL, args, environ);
 	show_wait(pid);
+	say("posix_spawn = %d", result);
 	posix_spawn_file_actions_destroy(&actions);
 	SHOW((search ? posix_spawnp : posix_spawn)(&pid, "/nonexistent", NULL, NULL, args, environ));
 	show_echo(fd, "by the parent");
