@@ -2,14 +2,12 @@
  *
  * tapsrun turns into the program, so whoever watches must be another process, and one that the program
  * cannot notice: it is forked twice (its parent is then init), has a session of its own, and holds
- * nothing but the pipe and stderr.  The intermediate borrows tapsrun's memory (vfork(2)'s manner), which
- * spares one copy of the page tables, and ends without a signal. */
+ * nothing but the pipe and stderr. */
 #include "tools/hello.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,11 +15,11 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define PATIENCE_MS 2000
-#define STACK_SIZE 65536
 
 struct watch {
 	const char *program;
@@ -58,21 +56,24 @@ static void watch(const struct watch *w)
 	_exit(n < 0);
 }
 
-static int intermediate(void *arg)
+/* Forks without a signal for the end: SIGCHLD could stay pending in the program (clone(2)). */
+static pid_t fork_silently(void)
 {
-	setsid();
-	if (fork() == 0)
-		watch(arg);
-	_exit(0);
+	return (pid_t)syscall(SYS_clone, 0L, 0L, 0L, 0L, 0L);
 }
 
-static int start_watcher(struct watch *w)
+static int start_watcher(const struct watch *w)
 {
-	static char stack[STACK_SIZE] __attribute__((aligned(16)));
-	pid_t pid = clone(intermediate, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, w);
+	pid_t pid = fork_silently();
 
 	if (pid < 0)
 		return -errno;
+	if (pid == 0) {
+		setsid();
+		if (fork_silently() == 0)
+			watch(w);
+		_exit(0);
+	}
 	while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
 		continue;
 	return 0;
@@ -101,6 +102,21 @@ static int move_up(int fd, int command)
 	return moved;
 }
 
+/* A program that starts slowly may find the watcher gone; the write must not cost it a SIGPIPE.  An end
+ * that is open for both is a reader too. */
+static int open_for_both(int fd)
+{
+	char path[32];
+	int both;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	both = open(path, O_RDWR | O_CLOEXEC);
+	if (both < 0)
+		return fd;
+	close(fd);
+	return both;
+}
+
 static int announce(int fd)
 {
 	char text[64];
@@ -123,7 +139,7 @@ int hello_start(const char *program)
 	if (pipe2(end, O_CLOEXEC) < 0)
 		return -errno;
 	w.read_fd = move_up(end[0], F_DUPFD_CLOEXEC);
-	end[1] = move_up(end[1], F_DUPFD);
+	end[1] = move_up(open_for_both(end[1]), F_DUPFD);
 	r = w.read_fd < 0 ? w.read_fd : end[1] < 0 ? end[1] : announce(end[1]);
 	if (r == 0)
 		r = start_watcher(&w);
