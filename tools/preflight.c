@@ -29,6 +29,7 @@ struct walk {
 	const char *command;
 	unsigned levels; /* scripts so far */
 	unsigned length; /* files so far */
+	bool nameless;   /* the next file only leads to another: no configuration goes by its name */
 };
 
 static void look_at(struct walk *walk, const char *path);
@@ -247,6 +248,7 @@ static void follow_env(struct walk *walk, char *argument)
 static void follow_script(struct walk *walk, const char *script, char *line)
 {
 	char *interpreter, *argument, *end;
+	bool is_env;
 
 	line[strcspn(line, "\n")] = 0;
 	for (end = line + strlen(line); end > line && (end[-1] == ' ' || end[-1] == '\t'); end--)
@@ -267,9 +269,11 @@ static void follow_script(struct walk *walk, const char *script, char *line)
 			strerror(-executable(interpreter)));
 		return;
 	}
-	look_at(walk, interpreter);
 	end = strrchr(interpreter, '/');
-	if (!strcmp(end ? end + 1 : interpreter, "env"))
+	is_env = !strcmp(end ? end + 1 : interpreter, "env");
+	walk->nameless = is_env;
+	look_at(walk, interpreter);
+	if (is_env)
 		follow_env(walk, argument);
 }
 
@@ -312,9 +316,11 @@ static void look_at(struct walk *walk, const char *path)
 		judge(walk, PREFLIGHT_NOT_EXECUTABLE, "", "%s: too many levels of interpreters", path);
 		return;
 	}
-	add_name(walk->ret, path);
-	if (realpath(path, real))
+	if (!walk->nameless)
+		add_name(walk->ret, path);
+	if (!walk->nameless && realpath(path, real))
 		add_name(walk->ret, real);
+	walk->nameless = false;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0) { /* a file may be executable without being readable */
 		check_privileges(walk, path);

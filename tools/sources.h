@@ -8,7 +8,7 @@
 #include <limits.h>
 #include <stddef.h>
 
-#define SOURCES_OPTIONS_MAX 256
+#define SOURCES_OPTIONS_MAX 64 /* as many as the core takes from TAPS_OPTIONS */
 
 struct sources {
 	char file[PATH_MAX];     /* -c, absolute; or "" */

@@ -243,10 +243,11 @@ static void test_scripts(void **state)
 	user.path = path;
 	write_text("target", "#!/bin/sh\n");
 	expect(write_text("env1", "#!/usr/bin/env target\n"), PREFLIGHT_OK, "");
-	assert_string_equal(result.names[1], "env");
-	assert_string_equal(result.names[2], "target");
+	assert_string_equal(result.names[0], "env1");
+	assert_string_equal(result.names[1], "target");
+	assert_string_equal(result.names[2], "sh");
 	expect(write_text("env2", "#!/usr/bin/env -S -i -u X A=b target -x\n"), PREFLIGHT_OK, "");
-	assert_string_equal(result.names[2], "target");
+	assert_string_equal(result.names[1], "target");
 	expect(write_text("env3", "#!/usr/bin/env no-such-command-here\n"), PREFLIGHT_OK, "");
 	expect(write_text("env4", "#!/usr/bin/env\n"), PREFLIGHT_OK, "");
 	expect(write_text("loop", "#!/usr/bin/env loop\n"), PREFLIGHT_NOT_EXECUTABLE, "too many levels");
