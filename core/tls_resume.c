@@ -12,15 +12,21 @@
 #define BLOB_EXPIRES (BLOB_BINDING + TLS_POLICY_SIZE)
 #define BLOB_DATA (BLOB_EXPIRES + 8)
 
-/* The policy and the identity under which the peer was judged: resumption skips the judgement. */
-static int binding(const struct tls_session *session, uint8_t ret[TLS_POLICY_SIZE])
+/* The policy and the identity under which the peer was judged, for resumption skips the judgement; and the rest of
+ * the blob, for GnuTLS 3.7 may crash on data that was damaged while it was stored. */
+static int binding(const struct tls_session *session, const struct tls_ticket *ticket,
+		   uint8_t ret[TLS_POLICY_SIZE])
 {
-	uint8_t text[TLS_POLICY_SIZE + TLS_NAME_MAX];
-	size_t len = strlen(session->identity);
+	gnutls_hash_hd_t hash;
+	int error = gnutls_hash_init(&hash, GNUTLS_DIG_SHA256);
 
-	memcpy(text, session->credentials->policy, TLS_POLICY_SIZE);
-	memcpy(text + TLS_POLICY_SIZE, session->identity, len);
-	return gnutls_hash_fast(GNUTLS_DIG_SHA256, text, TLS_POLICY_SIZE + len, ret);
+	if (error < 0)
+		return error;
+	gnutls_hash(hash, session->credentials->policy, TLS_POLICY_SIZE);
+	gnutls_hash(hash, session->identity, strlen(session->identity) + 1);
+	gnutls_hash(hash, ticket->data + BLOB_EXPIRES, ticket->size - BLOB_EXPIRES);
+	gnutls_hash_deinit(hash, ret);
+	return 0;
 }
 
 static void put_number(uint8_t to[8], uint64_t number)
@@ -74,13 +80,14 @@ void tls_resume_make_ticket(struct tls_session *session)
 		return;
 	ticket.size = BLOB_DATA + data.size;
 	ticket.data = malloc(ticket.size);
-	if (ticket.data && binding(session, ticket.data + BLOB_BINDING) == 0) {
+	if (ticket.data) {
 		ticket.data[0] = BLOB_VERSION;
 		put_number(ticket.data + BLOB_EXPIRES, (uint64_t)session->peer_expires);
 		memcpy(ticket.data + BLOB_DATA, data.data, data.size);
-		keep_ticket(session, &ticket);
-	} else {
-		free(ticket.data);
+		if (binding(session, &ticket, ticket.data + BLOB_BINDING) == 0)
+			keep_ticket(session, &ticket);
+		else
+			tls_ticket_free(&ticket);
 	}
 	gnutls_memset(data.data, 0, data.size);
 	gnutls_free(data.data);
@@ -92,7 +99,7 @@ void tls_resume_use_ticket(struct tls_session *session, const struct tls_ticket 
 
 	if (!ticket || ticket->size <= BLOB_DATA || ticket->expires <= time(NULL))
 		return;
-	if (ticket->data[0] != BLOB_VERSION || binding(session, bound) < 0 ||
+	if (ticket->data[0] != BLOB_VERSION || binding(session, ticket, bound) < 0 ||
 	    gnutls_memcmp(bound, ticket->data + BLOB_BINDING, TLS_POLICY_SIZE) != 0)
 		return;
 	if (gnutls_session_set_data(session->tls, ticket->data + BLOB_DATA, ticket->size - BLOB_DATA) < 0)
@@ -147,20 +154,30 @@ bool tls_session_take_ticket(struct tls_session *session, struct tls_ticket *ret
 
 /* --- early data --- */
 
+/* What the ticket allows.  GnuTLS has "no limit" where the server allows none at all. */
+static size_t early_data_max(const struct tls_session *session)
+{
+	size_t max = gnutls_record_get_max_early_data_size(session->tls);
+	size_t own = session->credentials->options->early_data_max;
+
+	if (!session->resuming || session->state != TLS_HANDSHAKING || max >= UINT32_MAX)
+		return 0;
+	return max < own ? max : own;
+}
+
 ssize_t tls_session_early_data(struct tls_session *session, const void *data, size_t size)
 {
-	const struct tls_options *options = session->credentials->options;
 	size_t max;
-	ssize_t taken = 0;
 
 	pthread_mutex_lock(&session->lock);
-	max = gnutls_record_get_max_early_data_size(session->tls);
-	if (max > options->early_data_max)
-		max = options->early_data_max;
-	if (options->role == TLS_CLIENT && session->state == TLS_HANDSHAKING && max && session->resuming)
-		taken = gnutls_record_send_early_data(session->tls, data, size < max ? size : max);
+	max = early_data_max(session);
+	if (size > max)
+		size = max;
+	/* Returns 0 where its manual says the size. */
+	if (size && gnutls_record_send_early_data(session->tls, data, size) < 0)
+		size = 0;
 	pthread_mutex_unlock(&session->lock);
-	return taken < 0 ? 0 : taken;
+	return (ssize_t)size;
 }
 
 /* What a server took as early data comes before everything else. */
