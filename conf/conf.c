@@ -126,8 +126,55 @@ struct conf *conf_default(void)
 	return NULL;
 }
 
+/* What the security of a rule comes to.  Layers override one another as ever, but a rule of the system's sees
+ * the system's layers only, and what these set at their top holds for every rule. */
+static void secure(const struct conf *conf, enum layer_rank of, const struct conf_rule *rule,
+		   struct conf_values *ret)
+{
+	*ret = conf->defaults;
+	for (unsigned rank = 0; rank < LAYERS_N; rank++) {
+		if (layer_is_system(rank) || !layer_is_system(of))
+			values_merge(ret, &conf->layer[rank].values);
+		if (rank == of)
+			values_merge(ret, &rule->values);
+	}
+	for (unsigned rank = 0; !layer_is_system(of) && rank < LAYERS_N; rank++)
+		if (layer_is_system(rank))
+			values_merge(ret, &conf->layer[rank].values);
+	ret->security.rule = rule->text;
+}
+
+static int settle_security(struct conf *conf, enum layer_rank rank, struct conf_rule *rule,
+			   struct conf_error *error)
+{
+	struct conf_values *secured;
+
+	if (!rule->values.origin[KEY_RULE_security])
+		return 0;
+	secured = arena_alloc(&conf->arena, sizeof(*secured));
+	error->security = true;
+	if (!secured)
+		return conf_fail(error, ENOMEM, &rule->origin, "out of memory");
+	secure(conf, rank, rule, secured);
+	rule->secured = secured;
+	if (rule->match.role == MATCH_LISTEN && secured->security.server_certificate.n == 0 &&
+	    secured->security.pre_shared_key.n == 0)
+		return conf_fail(error, EINVAL, &rule->origin,
+				 "secured listeners need a 'serverCertificate' or a 'preSharedKey'");
+	error->security = false;
+	return 0;
+}
+
+static int settle_rule(struct conf *conf, enum layer_rank rank, struct conf_rule *rule,
+		       const char *const *programs, struct conf_error *error)
+{
+	rule->foreign = !match_program(&rule->match, programs);
+	conf->has_rules |= !rule->foreign;
+	return settle_security(conf, rank, rule, error);
+}
+
 /* What does not depend on the connection is settled here. */
-static void settle(struct conf *conf, const char *const *programs)
+static int settle(struct conf *conf, const char *const *programs, struct conf_error *error)
 {
 	struct conf_values top = conf->defaults;
 
@@ -136,11 +183,14 @@ static void settle(struct conf *conf, const char *const *programs)
 
 		values_merge(&top, &layer->values);
 		for (unsigned i = 0; i < layer->rules.n; i++) {
-			layer->rules.item[i].foreign = !match_program(&layer->rules.item[i].match, programs);
-			conf->has_rules |= !layer->rules.item[i].foreign;
+			int r = settle_rule(conf, rank, &layer->rules.item[i], programs, error);
+
+			if (r < 0)
+				return r;
 		}
 	}
 	conf->resolver = top.policy.resolver;
+	return 0;
 }
 
 int conf_load(const struct conf_sources *sources, struct conf **ret, struct conf_error *error)
@@ -148,16 +198,16 @@ int conf_load(const struct conf_sources *sources, struct conf **ret, struct conf
 	struct conf *conf = conf_default();
 	int r;
 
-	*error = (struct conf_error){.security = true};
+	*error = (struct conf_error){.security = !conf};
 	if (!conf)
 		return conf_fail(error, ENOMEM, &(struct origin){"configuration", 0}, "out of memory");
 	r = source_read(sources, &conf->arena, conf->layer, error);
+	if (r == 0)
+		r = settle(conf, sources->programs, error);
 	if (r < 0) {
 		conf_unref(conf);
 		return r;
 	}
-	*error = (struct conf_error){0};
-	settle(conf, sources->programs);
 	*ret = conf;
 	return 0;
 }

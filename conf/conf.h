@@ -14,11 +14,6 @@ struct origin {
 	unsigned line;    /* 0: there are none */
 };
 
-struct texts {
-	const char *const *item;
-	unsigned n;
-};
-
 struct prefix {
 	struct taps_addr addr;
 	unsigned bits;
@@ -48,10 +43,10 @@ enum match_role { MATCH_ANY_ROLE, MATCH_INITIATE, MATCH_LISTEN };
 
 /* What must hold of a connection for a rule to fire; an empty list holds always. */
 struct match {
-	struct texts host;
+	struct security_texts host;
 	struct prefixes address;
 	struct port_ranges port;
-	struct texts program;
+	struct security_texts program;
 	enum match_type type;
 	enum match_role role;
 };
@@ -60,6 +55,7 @@ struct match {
  * by themselves which of them are set. */
 struct conf_values {
 	struct policy policy;
+	struct security security;
 	const struct origin *origin[KEYS_N];
 };
 
@@ -69,6 +65,7 @@ struct conf_rule {
 	struct origin origin;
 	const char *text; /* "FILE:LINE" */
 	bool foreign;     /* for another program: never fires */
+	const struct conf_values *secured; /* what its security comes to; NULL: it does not secure */
 };
 
 struct conf_host {
@@ -101,7 +98,7 @@ struct conf_layer {
 	struct conf_values values; /* first: keys of the top and of a rule have the same offsets */
 	struct conf_rules_list rules;
 	struct conf_hosts_list hosts;
-	struct texts include; /* absolute, or relative to the working directory */
+	struct security_texts include; /* absolute, or relative to the working directory */
 	const char *file;     /* the layer's own file, or "-o"; NULL: the layer is empty */
 };
 
@@ -135,6 +132,9 @@ const char *origin_text(struct arena *arena, const struct origin *origin);
 int conf_fail(struct conf_error *error, int code, const struct origin *where, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* The rule that secures a connection, of those that fired: the system's goes before others.  NULL if none
+ * does. */
+const struct conf_rule *policy_securing(const struct conf_rule *const fired[LAYERS_N]);
 /* What holds for a connection by the layers up to `last`, and which rule of each fired (NULL: none).
  * Without a query, what holds where no rule fires. */
 void policy_values(const struct conf *conf, const struct policy_query *query, enum layer_rank last,

@@ -84,7 +84,8 @@ static void sample_group(struct docs *docs, const struct conf_key *key)
 
 	put_prose(docs, key->doc);
 	if (docs->done[key->inner]) {
-		put(docs, "#", checked(docs, arena_printf(docs->arena, "%s = { };", key->name)));
+		put(docs, "#",
+		    checked(docs, arena_printf(docs->arena, "%s = %s;", key->name, many ? "( )" : "{ }")));
 		return;
 	}
 	put(docs, "#", checked(docs, arena_printf(docs->arena, "%s = %s", key->name, many ? "( {" : "{")));
@@ -120,7 +121,8 @@ static void sample_section(struct docs *docs, enum conf_section section)
 		if (open > 0 && group == 0)
 			put(docs, "#", "};");
 		if (open == 0 && group > 0)
-			put(docs, "#", checked(docs, arena_printf(docs->arena, "%.*s = {", (int)group, key->name)));
+			put(docs, "#",
+			    checked(docs, arena_printf(docs->arena, "%.*s = {", (int)group, key->name)));
 		open = group;
 		if (key->inner != SECTION_NONE)
 			sample_group(docs, key);

@@ -32,6 +32,9 @@ static void put_indent(struct dump *dump)
 		fputs("    ", dump->out);
 }
 
+static void put_section(struct dump *dump, enum conf_section section, const void *base,
+			const struct conf_values *values);
+
 static void open_group(struct dump *dump, const char *name, int name_len)
 {
 	put_indent(dump);
@@ -95,6 +98,40 @@ static void put_key(struct dump *dump, const struct conf_key *key, const char *n
 	fprintf(dump->out, "%s = %s;\n", name, value);
 }
 
+/* Is the key set, and its value one of the section's own lines? */
+static bool is_written(const struct conf_key *key, const struct conf_values *values)
+{
+	return values->origin[key - conf_keys] && (key_merges(key) || key->kind == VALUE_PROPERTY);
+}
+
+/* A list of groups that is a value, such as certificates. */
+static void put_list(struct dump *dump, const struct conf_key *key, const struct conf_values *values)
+{
+	const struct {
+		const char *item;
+		unsigned n;
+	} *list = (const void *)((const char *)values + key->offset);
+	const struct origin *origin = values->origin[key - conf_keys];
+	const char *where = origin_text(dump->arena, origin);
+
+	if (list->n == 0)
+		return;
+	put_indent(dump);
+	fprintf(dump->out, "%s = (   # %s\n", key->name, where ? where : "");
+	dump->failed |= !where;
+	for (unsigned i = 0; i < list->n; i++) {
+		dump->indent++;
+		put_indent(dump);
+		fputs("{\n", dump->out);
+		dump->indent++;
+		put_section(dump, key->inner, list->item + i * section_size(key->inner), NULL);
+		close_group(dump, i + 1 < list->n ? "," : "");
+		dump->indent--;
+	}
+	put_indent(dump);
+	fputs(");\n", dump->out);
+}
+
 /* Writes the values of a section; keys with a dot in their names follow one another, in a group. */
 static void put_section(struct dump *dump, enum conf_section section, const void *base,
 			const struct conf_values *values)
@@ -105,9 +142,12 @@ static void put_section(struct dump *dump, enum conf_section section, const void
 		const struct conf_key *key = &conf_keys[i];
 		size_t prefix = key_group_length(key);
 
-		if (key->section != section || key->inner != SECTION_NONE || key->kind == VALUE_PATHS ||
-		    (values && !values->origin[i]))
+		if (key->section != section || (values && !is_written(key, values)))
 			continue;
+		if (key->inner != SECTION_NONE) {
+			put_list(dump, key, values);
+			continue;
+		}
 		if (len > 0 && prefix == 0)
 			close_group(dump, ";");
 		if (len == 0 && prefix > 0)
@@ -134,7 +174,7 @@ static void put_groups(struct dump *dump, enum conf_section section, const struc
 		const struct conf_key *key = &conf_keys[i];
 
 		if (key->section != section || key->kind != VALUE_GROUP || !section_has_values(key->inner) ||
-		    !any_set(key->inner, values))
+		    (!any_set(key->inner, values) && !values->origin[i]))
 			continue;
 		open_group(dump, key->name, (int)strlen(key->name));
 		put_section(dump, key->inner, values, values);
@@ -155,7 +195,8 @@ static void put_hosts(struct dump *dump, const struct conf *conf)
 			dump->failed |= !name || !address;
 			if (!name || !address)
 				return;
-			fprintf(dump->out, "%s    { name = %s; address = %s; }", any ? ",\n" : "hosts = (\n", name, address);
+			fprintf(dump->out, "%s    { name = %s; address = %s; }", any ? ",\n" : "hosts = (\n",
+				name, address);
 			any = true;
 		}
 	if (any)
@@ -243,6 +284,16 @@ static void put_fired(struct dump *dump, const struct conf_rule *const fired[LAY
 		fputs("# no rule is for this connection\n", dump->out);
 }
 
+/* Shows the security that was worked out for the rule, or none. */
+static void take_security(struct conf_values *values, const struct conf_rule *rule)
+{
+	for (int i = 0; i < KEYS_N; i++)
+		if (conf_keys[i].section == SECTION_SECURITY || i == KEY_RULE_security)
+			values->origin[i] = rule ? rule->secured->origin[i] : NULL;
+	if (rule)
+		values->security = rule->secured->security;
+}
+
 int conf_dump_policy(const struct conf *conf, const struct policy_query *query, FILE *out)
 {
 	const struct conf_rule *fired[LAYERS_N];
@@ -253,6 +304,7 @@ int conf_dump_policy(const struct conf *conf, const struct policy_query *query, 
 	policy_values(conf, query, LAYER_SYSTEM_APP, &system, fired);
 	policy_values(conf, query, LAYER_OPTIONS, &values, fired);
 	properties_adapt(&values.policy.properties, query->socktype, query->role == POLICY_LISTEN);
+	take_security(&values, policy_securing(fired));
 	put_fired(&dump, fired);
 	put_section(&dump, SECTION_TOP, &values, &values);
 	put_groups(&dump, SECTION_RULE, &values);

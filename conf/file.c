@@ -21,7 +21,8 @@ static int refuse_errno(struct conf_file *file, int error)
 {
 	char text[64];
 
-	snprintf(file->problem, sizeof(file->problem), "cannot be read: %s", strerror_r(error, text, sizeof(text)));
+	snprintf(file->problem, sizeof(file->problem), "cannot be read: %s",
+		 strerror_r(error, text, sizeof(text)));
 	return -error;
 }
 

@@ -43,8 +43,8 @@ static int64_t fetch_integer(const void *item, size_t size)
 	}
 }
 
-static int read_boolean(const struct value_reader *reader, const struct conf_key *key, const struct value_input *in,
-			void *ret)
+static int read_boolean(const struct value_reader *reader, const struct conf_key *key,
+			const struct value_input *in, void *ret)
 {
 	(void)reader;
 	(void)key;
@@ -60,8 +60,8 @@ static void format_boolean(const struct conf_key *key, const void *item, char *b
 	snprintf(buf, size, "%s", *(const bool *)item ? "true" : "false");
 }
 
-static int read_integer(const struct value_reader *reader, const struct conf_key *key, const struct value_input *in,
-			void *ret)
+static int read_integer(const struct value_reader *reader, const struct conf_key *key,
+			const struct value_input *in, void *ret)
 {
 	(void)reader;
 	if (in->type != INPUT_INTEGER || in->integer < key->low || in->integer > key->high)
@@ -99,8 +99,8 @@ static int find_word(const struct conf_key *key, const char *text)
 	return -EINVAL;
 }
 
-static int read_word(const struct value_reader *reader, const struct conf_key *key, const struct value_input *in,
-		     void *ret)
+static int read_word(const struct value_reader *reader, const struct conf_key *key,
+		     const struct value_input *in, void *ret)
 {
 	int word = in->type == INPUT_TEXT ? find_word(key, in->text) : -EINVAL;
 
@@ -155,7 +155,8 @@ static bool is_host(const char *text, bool wild)
 	size_t len = strlen(text);
 	bool dot = true;
 
-	if (len == 0 || len > HOST_NAME_LENGTH || (strspn(text, "0123456789.*") == len && strcmp(text, "*") != 0))
+	if (len == 0 || len > HOST_NAME_LENGTH ||
+	    (strspn(text, "0123456789.*") == len && strcmp(text, "*") != 0))
 		return false;
 	for (; *text != '\0'; text++) {
 		if (*text == '.' ? dot : !is_host_letter(*text) && !(wild && *text == '*'))
@@ -165,15 +166,15 @@ static bool is_host(const char *text, bool wild)
 	return true;
 }
 
-static int read_hostname(const struct value_reader *reader, const struct conf_key *key, const struct value_input *in,
-			 void *ret)
+static int read_hostname(const struct value_reader *reader, const struct conf_key *key,
+			 const struct value_input *in, void *ret)
 {
 	(void)key;
 	return in->type == INPUT_TEXT && is_host(in->text, false) ? keep(reader, in->text, ret) : -EINVAL;
 }
 
-static int read_endpoint(const struct value_reader *reader, const struct conf_key *key, const struct value_input *in,
-			 void *ret)
+static int read_endpoint(const struct value_reader *reader, const struct conf_key *key,
+			 const struct value_input *in, void *ret)
 {
 	struct taps_addr addr;
 
@@ -182,15 +183,15 @@ static int read_endpoint(const struct value_reader *reader, const struct conf_ke
 	return read_hostname(reader, key, in, ret);
 }
 
-static int read_pattern(const struct value_reader *reader, const struct conf_key *key, const struct value_input *in,
-			void *ret)
+static int read_pattern(const struct value_reader *reader, const struct conf_key *key,
+			const struct value_input *in, void *ret)
 {
 	(void)key;
 	return in->type == INPUT_TEXT && is_host(in->text, true) ? keep(reader, in->text, ret) : -EINVAL;
 }
 
-static int read_program(const struct value_reader *reader, const struct conf_key *key, const struct value_input *in,
-			void *ret)
+static int read_program(const struct value_reader *reader, const struct conf_key *key,
+			const struct value_input *in, void *ret)
 {
 	(void)key;
 	if (in->type != INPUT_TEXT || *in->text == '\0' || strchr(in->text, '/'))
@@ -198,19 +199,79 @@ static int read_program(const struct value_reader *reader, const struct conf_key
 	return keep(reader, in->text, ret);
 }
 
-static int read_path(const struct value_reader *reader, const struct conf_key *key, const struct value_input *in,
-		     void *ret)
+static int read_path(const struct value_reader *reader, const struct conf_key *key,
+		     const struct value_input *in, void *ret)
 {
 	if (in->type != INPUT_TEXT || *in->text == '\0')
 		return -EINVAL;
-	if (*in->text == '/' || *reader->dir == '\0' || find_word(key, in->text) >= 0)
+	if (*in->text == '/' || *reader->dir == '\0' || find_word(key, in->text) >= 0 ||
+	    strncmp(in->text, "pkcs11:", 7) == 0)
 		return keep(reader, in->text, ret);
 	*(const char **)ret = arena_printf(reader->arena, "%s/%s", reader->dir, in->text);
 	return *(const char **)ret ? 0 : -ENOMEM;
 }
 
-static int read_address(const struct value_reader *reader, const struct conf_key *key, const struct value_input *in,
-			void *ret)
+static int read_text(const struct value_reader *reader, const struct conf_key *key,
+		     const struct value_input *in, void *ret)
+{
+	(void)key;
+	return in->type == INPUT_TEXT && *in->text != '\0' ? keep(reader, in->text, ret) : -EINVAL;
+}
+
+/* As IANA spells groups, suites and algorithms. */
+static int read_name(const struct value_reader *reader, const struct conf_key *key,
+		     const struct value_input *in, void *ret)
+{
+	if (in->type == INPUT_TEXT)
+		for (const char *c = in->text; *c != '\0'; c++)
+			if (!ascii_letter(*c) && !ascii_digit(*c) && !strchr("-_.", *c))
+				return -EINVAL;
+	return read_text(reader, key, in, ret);
+}
+
+static bool is_hex_digest(const char *text)
+{
+	return strlen(text) == 64 && strspn(text, "0123456789abcdefABCDEF") == 64;
+}
+
+/* 32 bytes in base64: 43 letters and the padding. */
+static bool is_base64_digest(const char *text)
+{
+	return strlen(text) == 44 && text[43] == '=' &&
+	       strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") == 43;
+}
+
+#define PIN_MARK "sha256/"
+
+/* What looks like a digest is one; what is marked as one must look so; the rest are files. */
+static int read_pin(const struct value_reader *reader, const struct conf_key *key,
+		    const struct value_input *in, void *ret)
+{
+	struct security_pin *pin = ret;
+	const char *text = in->text;
+	bool marked;
+
+	if (in->type != INPUT_TEXT)
+		return -EINVAL;
+	marked = strncmp(text, PIN_MARK, strlen(PIN_MARK)) == 0;
+	text += marked ? strlen(PIN_MARK) : 0;
+	if (is_hex_digest(text) || is_base64_digest(text))
+		return keep(reader, text, &pin->sha256);
+	return marked ? -EINVAL : read_path(reader, key, in, &pin->file);
+}
+
+static void format_pin(const struct conf_key *key, const void *item, char *buf, size_t size)
+{
+	const struct security_pin *pin = item;
+
+	if (pin->sha256)
+		snprintf(buf, size, "\"" PIN_MARK "%s\"", pin->sha256);
+	else
+		item_format_text(key, &pin->file, buf, size);
+}
+
+static int read_address(const struct value_reader *reader, const struct conf_key *key,
+			const struct value_input *in, void *ret)
 {
 	(void)reader;
 	(void)key;
@@ -236,8 +297,8 @@ static int read_bits(const char *text, unsigned limit, unsigned *ret)
 }
 
 /* An IPv4-mapped prefix would never match: what is matched has been unmapped. */
-static int read_prefix(const struct value_reader *reader, const struct conf_key *key, const struct value_input *in,
-		       void *ret)
+static int read_prefix(const struct value_reader *reader, const struct conf_key *key,
+		       const struct value_input *in, void *ret)
 {
 	struct prefix *prefix = ret;
 	char text[ADDR_TEXT_MAX];
@@ -282,8 +343,8 @@ static int read_port_number(const char *text, size_t len, int64_t *ret)
 	return text_integer(digits, ret);
 }
 
-static int read_port(const struct value_reader *reader, const struct conf_key *key, const struct value_input *in,
-		     void *ret)
+static int read_port(const struct value_reader *reader, const struct conf_key *key,
+		     const struct value_input *in, void *ret)
 {
 	int64_t first = in->integer, last = in->integer;
 
@@ -293,7 +354,8 @@ static int read_port(const struct value_reader *reader, const struct conf_key *k
 		size_t n = strcspn(in->text, "-");
 		const char *rest = in->text[n] == '-' ? in->text + n + 1 : in->text;
 
-		if (read_port_number(in->text, n, &first) < 0 || read_port_number(rest, strlen(rest), &last) < 0)
+		if (read_port_number(in->text, n, &first) < 0 ||
+		    read_port_number(rest, strlen(rest), &last) < 0)
 			return -EINVAL;
 	} else if (in->type != INPUT_INTEGER) {
 		return -EINVAL;
@@ -317,17 +379,25 @@ static void format_port(const struct conf_key *key, const void *item, char *buf,
 
 const struct item_kind item_kinds[VALUES_N] = {
 	[VALUE_GROUP] = {"a group { }", NULL, NULL, 0},
-	[VALUE_GROUPS] = {"a list of groups ( { }, { } )", NULL, NULL, 0},
+	[VALUE_GROUPS] = {"a group { }, or a list ( ) of groups", NULL, NULL, 0},
 	[VALUE_PROPERTY] = {"", NULL, NULL, 0},
 	[VALUE_BOOLEAN] = {"true or false", read_boolean, format_boolean, 0},
 	[VALUE_INTEGER] = {"an integer", read_integer, format_integer, 0},
 	[VALUE_MILLISECONDS] = {"milliseconds", read_milliseconds, format_milliseconds, 0},
 	[VALUE_WORD] = {"", read_word, format_word, 0},
+	[VALUE_FLAGS] = {"", read_word, format_word, sizeof(unsigned)},
+	[VALUE_TEXT] = {"a text", read_text, item_format_text, 0},
+	[VALUE_TEXTS] = {"a text", read_text, item_format_text, sizeof(const char *)},
+	[VALUE_NAMES] = {"a name", read_name, item_format_text, sizeof(const char *)},
 	[VALUE_HOSTNAME] = {"a host name", read_hostname, item_format_text, 0},
 	[VALUE_ENDPOINT] = {"a host name or an address", read_endpoint, item_format_text, 0},
+	[VALUE_PATH] = {"the name of a file", read_path, item_format_text, 0},
+	[VALUE_PINS] = {"\"sha256/DIGEST\" or the name of a file", read_pin, format_pin,
+			sizeof(struct security_pin)},
 	[VALUE_PATHS] = {"the name of a file", read_path, item_format_text, sizeof(const char *)},
 	[VALUE_ADDRESSES] = {"an address", read_address, format_address, sizeof(struct taps_addr)},
-	[VALUE_PATTERNS] = {"a host name, with * for any letters", read_pattern, item_format_text, sizeof(const char *)},
+	[VALUE_PATTERNS] = {"a host name, with * for any letters", read_pattern, item_format_text,
+			    sizeof(const char *)},
 	[VALUE_PROGRAMS] = {"the name of a program, with * for any letters", read_program, item_format_text,
 			    sizeof(const char *)},
 	[VALUE_PREFIXES] = {"an address or ADDRESS/BITS", read_prefix, format_prefix, sizeof(struct prefix)},

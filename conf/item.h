@@ -5,8 +5,8 @@
 #include "conf/value.h"
 
 /* Reads one scalar into `ret`: the key's field, or an element of its list.  0, -EINVAL or -ENOMEM. */
-typedef int item_read(const struct value_reader *reader, const struct conf_key *key, const struct value_input *in,
-		      void *ret);
+typedef int item_read(const struct value_reader *reader, const struct conf_key *key,
+		      const struct value_input *in, void *ret);
 /* Writes one scalar so that it can be read back; cut to `size`. */
 typedef void item_format(const struct conf_key *key, const void *item, char *buf, size_t size);
 

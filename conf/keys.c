@@ -15,6 +15,9 @@
 #define STRUCT_REMOTE struct valued
 #define STRUCT_RACE struct valued
 #define STRUCT_PROPERTIES struct valued
+#define STRUCT_SECURITY struct valued
+#define STRUCT_CERTIFICATE struct security_certificate
+#define STRUCT_PSK struct security_psk
 
 /* Stands for a layer or a rule: both begin with their values. */
 struct valued {
@@ -38,9 +41,18 @@ const struct conf_key conf_keys[KEYS_N] = {
 #define GROUP(section, name, kind, inner, field, doc) \
 	{#name, SECTION_##section, SECTION_##inner, VALUE_##kind, FIELD(section, field), NULL, \
 	 NULL, 0, 0, NULL, doc},
-#define PROPERTY(field, name, doc) \
-	{name, SECTION_PROPERTIES, SECTION_NONE, VALUE_PROPERTY, FIELD(PROPERTIES, values.policy.properties), \
-	 NULL, NULL, 0, 0, NULL, doc},
+#define PROPERTY(field, name, doc)                                                                           \
+	{name,                                                                                               \
+	 SECTION_PROPERTIES,                                                                                 \
+	 SECTION_NONE,                                                                                       \
+	 VALUE_PROPERTY,                                                                                     \
+	 FIELD(PROPERTIES, values.policy.properties),                                                        \
+	 NULL,                                                                                               \
+	 NULL,                                                                                               \
+	 0,                                                                                                  \
+	 0,                                                                                                  \
+	 NULL,                                                                                               \
+	 doc},
 #include "conf/keys.def"
 #undef KEY
 #undef GROUP
@@ -61,6 +73,9 @@ static const struct {
 	[SECTION_REMOTE] = {"rules.remote", sizeof(STRUCT_REMOTE), true},
 	[SECTION_RACE] = {"race", sizeof(STRUCT_RACE), true},
 	[SECTION_PROPERTIES] = {"properties", sizeof(STRUCT_PROPERTIES), true},
+	[SECTION_SECURITY] = {"security", sizeof(STRUCT_SECURITY), true},
+	[SECTION_CERTIFICATE] = {"security.serverCertificate", sizeof(STRUCT_CERTIFICATE), false},
+	[SECTION_PSK] = {"security.preSharedKey", sizeof(STRUCT_PSK), false},
 };
 
 const struct conf_key *key_find(enum conf_section section, const char *name)

@@ -36,8 +36,11 @@ static struct origin where(const struct load *load, unsigned line)
 	return (struct origin){load->source->label, load->source->has_lines ? line : 0};
 }
 
-#define FAIL(load, line, ...) \
-	({ struct origin fail_at = where(load, line); conf_fail((load)->error, EINVAL, &fail_at, __VA_ARGS__); })
+#define FAIL(load, line, ...)                                                                                \
+	({                                                                                                   \
+		struct origin fail_at = where(load, line);                                                   \
+		conf_fail((load)->error, EINVAL, &fail_at, __VA_ARGS__);                                     \
+	})
 
 static int fail_memory(const struct load *load)
 {
@@ -53,7 +56,8 @@ static bool node_input(const config_setting_t *node, struct value_input *ret)
 {
 	switch (config_setting_type(node)) {
 	case CONFIG_TYPE_BOOL:
-		*ret = (struct value_input){.type = INPUT_BOOLEAN, .integer = config_setting_get_bool(node) != 0};
+		*ret = (struct value_input){.type = INPUT_BOOLEAN,
+					    .integer = config_setting_get_bool(node) != 0};
 		return true;
 	case CONFIG_TYPE_INT:
 		*ret = (struct value_input){.type = INPUT_INTEGER, .integer = config_setting_get_int(node)};
@@ -93,8 +97,8 @@ static int fail_value(const struct load *load, const struct conf_key *key, const
 {
 	char is[64], expects[256];
 
-	return FAIL(load, setting->line, "'%s' is %s: expected %s", key->name, node_format(node, is, sizeof(is)),
-		    value_expects(key, expects, sizeof(expects)));
+	return FAIL(load, setting->line, "'%s' is %s: expected %s", key->name,
+		    node_format(node, is, sizeof(is)), value_expects(key, expects, sizeof(expects)));
 }
 
 static int fail_unknown(const struct load *load, const config_setting_t *node, const struct group *group,
@@ -102,9 +106,10 @@ static int fail_unknown(const struct load *load, const config_setting_t *node, c
 {
 	char near[KEY_NAME_MAX];
 
-	if (key_nearest(group->section, name, near, sizeof(near)))
-		return FAIL(load, node->line, "unknown key '%s' (did you mean '%s'?)", name, near);
-	return FAIL(load, node->line, "unknown key '%s'", name);
+	if (!key_nearest(group->section, name, near, sizeof(near)))
+		return FAIL(load, node->line, "unknown key '%s'", name);
+	load->error->security |= strcmp(near, "security") == 0;
+	return FAIL(load, node->line, "unknown key '%s' (did you mean '%s'?)", name, near);
 }
 
 /* The scalars of a value: itself, or what is in the list. */
@@ -121,7 +126,8 @@ static int collect_inputs(const struct load *load, const struct conf_key *key, c
 	return 0;
 }
 
-static int load_value(const struct load *load, const struct conf_key *key, const config_setting_t *node, void *base)
+static int load_value(const struct load *load, const struct conf_key *key, const config_setting_t *node,
+		      void *base)
 {
 	bool listed = config_setting_is_list(node) || config_setting_is_array(node);
 	unsigned n = listed ? (unsigned)config_setting_length(node) : 1;
@@ -140,7 +146,8 @@ static int load_value(const struct load *load, const struct conf_key *key, const
 	r = value_read(&reader, key, inputs, n, listed, base, &wrong);
 	if (r == -EINVAL)
 		return fail_value(load, key, node,
-				  listed && wrong ? config_setting_get_elem(node, (unsigned)(wrong - inputs)) : node);
+				  listed && wrong ? config_setting_get_elem(node, (unsigned)(wrong - inputs))
+						  : node);
 	return r < 0 ? fail_memory(load) : 0;
 }
 
@@ -162,10 +169,13 @@ struct group_list {
 	unsigned n;
 };
 _Static_assert(sizeof(struct group_list) == sizeof(struct conf_rules_list) &&
-	       sizeof(struct group_list) == sizeof(struct conf_hosts_list),
+	       sizeof(struct group_list) == sizeof(struct conf_hosts_list) &&
+	       sizeof(struct group_list) == sizeof(struct security_certificates) &&
+	       sizeof(struct group_list) == sizeof(struct security_psks),
 	       "lists of groups are filled as struct group_list");
 
-static int load_element(const struct load *load, const struct conf_key *key, const config_setting_t *node, void *base)
+static int load_element(const struct load *load, const struct conf_key *key, const config_setting_t *node,
+			void *base)
 {
 	struct group group = {.section = key->inner, .base = base, .prefix = ""};
 
@@ -181,20 +191,22 @@ static int load_element(const struct load *load, const struct conf_key *key, con
 	return load_group(load, node, &group);
 }
 
+/* One group alone will do for a list of one. */
 static int load_list(const struct load *load, const struct conf_key *key, const config_setting_t *node,
 		     const struct group *outer)
 {
-	unsigned n = config_setting_is_list(node) ? (unsigned)config_setting_length(node) : 0;
+	bool listed = config_setting_is_list(node);
+	unsigned n = listed ? (unsigned)config_setting_length(node) : 1;
 	size_t size = section_size(key->inner);
 	char *items = arena_array(load->arena, n, size);
 	int r = 0;
 
-	if (!config_setting_is_list(node))
+	if (!listed && !config_setting_is_group(node))
 		return fail_value(load, key, node, node);
 	if (!items)
 		return fail_memory(load);
 	for (unsigned i = 0; i < n && r == 0; i++) {
-		const config_setting_t *item = config_setting_get_elem(node, i);
+		const config_setting_t *item = listed ? config_setting_get_elem(node, i) : node;
 
 		r = config_setting_is_group(item) ? load_element(load, key, item, items + i * size)
 						  : fail_value(load, key, node, item);
@@ -203,7 +215,8 @@ static int load_list(const struct load *load, const struct conf_key *key, const 
 	return r;
 }
 
-static int mark_origin(const struct load *load, const struct conf_key *key, unsigned line, struct conf_values *values)
+static int mark_origin(const struct load *load, const struct conf_key *key, unsigned line,
+		       struct conf_values *values)
 {
 	struct origin *origin;
 
@@ -306,7 +319,8 @@ int load_text(const struct load_source *source, struct arena *arena, struct aren
 	int r;
 
 	if (scan_blank(source->text, source->len))
-		return FAIL(&load, 1, "is empty: expected settings, or a comment that says why there are none");
+		return FAIL(&load, 1,
+			    "is empty: expected settings, or a comment that says why there are none");
 	r = scan_text(scratch, source->text, source->len, &scanned);
 	if (r == -EINVAL)
 		return FAIL(&load, scanned.line, "%s", scanned.problem);

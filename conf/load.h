@@ -15,7 +15,7 @@ struct load_source {
 
 /* Parses and checks the text, and sets in *layer what it says, over what is set there; rules and hosts
  * are replaced.  What is kept goes to `arena`, the rest to `scratch`.  Returns 0, or -EINVAL or -ENOMEM
- * with *error, and *layer half done. */
+ * with *error (whose `security` is set if a misspelt key seems to mean it), and *layer half done. */
 int load_text(const struct load_source *source, struct arena *arena, struct arena *scratch,
 	      struct conf_layer *layer, struct conf_error *error);
 

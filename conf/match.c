@@ -45,7 +45,7 @@ static bool trim_name(const char *name, char *buf, size_t size)
 	return true;
 }
 
-static bool match_host(const struct texts *patterns, const char *host)
+static bool match_host(const struct security_texts *patterns, const char *host)
 {
 	char name[256], pattern[256];
 

@@ -28,7 +28,7 @@ static bool is_plain(const char *text)
 
 static const char *scalar(struct arena *arena, const struct conf_key *key, const char *text)
 {
-	return !key || value_is_text(key) || !is_plain(text) ? quote(arena, text) : text;
+	return !key || value_is_text(key) || !is_plain(text) ? quote(arena, text) : arena_strdup(arena, text);
 }
 
 static const char *list(struct arena *arena, const struct conf_key *key, const char *text)
@@ -40,7 +40,8 @@ static const char *list(struct arena *arena, const struct conf_key *key, const c
 		char *item = arena_strndup(arena, text, len);
 		const char *written = item ? scalar(arena, key, item) : NULL;
 
-		ret = written ? arena_printf(arena, "%s%s%s", ret, written, text[len] == ',' ? ", " : " )") : NULL;
+		ret = written ? arena_printf(arena, "%s%s%s", ret, written, text[len] == ',' ? ", " : " )")
+			      : NULL;
 		if (!ret || text[len] == '\0')
 			return ret;
 		text += len + 1;
@@ -50,7 +51,7 @@ static const char *list(struct arena *arena, const struct conf_key *key, const c
 const char *option_value(struct arena *arena, const struct conf_key *key, const char *text)
 {
 	if (*text != '\0' && strchr("{([\"", *text))
-		return text;
+		return arena_strdup(arena, text);
 	if (key && key->kind != VALUE_PROPERTY && value_is_list(key) && strchr(text, ','))
 		return list(arena, key, text);
 	return scalar(arena, key, text);
@@ -106,8 +107,9 @@ static int write_host(struct arena *arena, const char *name, const char *text, c
 	const char *quoted = quote(arena, name);
 	const char *written = option_value(arena, &conf_keys[KEY_HOST_address], text);
 
-	*ret = quoted && written ? arena_printf(arena, "hosts = ( { name = %s; address = %s; } );", quoted, written)
-				 : NULL;
+	*ret = quoted && written
+		       ? arena_printf(arena, "hosts = ( { name = %s; address = %s; } );", quoted, written)
+		       : NULL;
 	return *ret ? 0 : -ENOMEM;
 }
 

@@ -29,17 +29,37 @@ void policy_values(const struct conf *conf, const struct policy_query *query, en
 	}
 }
 
+const struct conf_rule *policy_securing(const struct conf_rule *const fired[LAYERS_N])
+{
+	const struct conf_rule *ret = NULL;
+	bool system = false;
+
+	for (unsigned rank = 0; rank < LAYERS_N; rank++)
+		if (fired[rank] && fired[rank]->secured && (layer_is_system(rank) || !system)) {
+			ret = fired[rank];
+			system = layer_is_system(rank);
+		}
+	return ret;
+}
+
 void conf_policy(const struct conf *conf, const struct policy_query *query, struct policy *ret)
 {
 	const struct conf_rule *fired[LAYERS_N];
+	const struct conf_rule *securing;
 	struct conf_values values;
 
 	policy_values(conf, query, LAYER_OPTIONS, &values, fired);
+	securing = policy_securing(fired);
 	*ret = values.policy;
 	ret->resolver = conf->resolver;
 	for (unsigned rank = 0; rank < LAYERS_N; rank++)
 		if (fired[rank])
 			ret->rule = fired[rank]->text;
+	if (securing) {
+		ret->security = &securing->secured->security;
+		ret->secured = true;
+		ret->rule = securing->text;
+	}
 	properties_adapt(&ret->properties, query->socktype, query->role == POLICY_LISTEN);
 }
 
@@ -76,6 +96,18 @@ size_t conf_hosts(const struct conf *conf, const char *name, struct taps_addr *r
 	if (n > 0)
 		memcpy(ret, host->address.item, n * sizeof(*ret));
 	return n;
+}
+
+const char *conf_insecure(const struct conf *conf)
+{
+	for (unsigned rank = 0; rank < LAYERS_N; rank++)
+		for (unsigned i = 0; i < conf->layer[rank].rules.n; i++) {
+			const struct conf_rule *rule = &conf->layer[rank].rules.item[i];
+
+			if (!rule->foreign && rule->secured && rule->secured->security.insecure_no_verify)
+				return rule->text;
+		}
+	return NULL;
 }
 
 bool conf_has_rules(const struct conf *conf)

@@ -5,6 +5,7 @@
 #ifndef TAPS_CONF_POLICY_H
 #define TAPS_CONF_POLICY_H
 
+#include "conf/security.h"
 #include "core/endpoint.h"
 #include "core/properties.h"
 
@@ -62,8 +63,9 @@ struct policy {
 		uint16_t port;    /* 0: the application's own */
 	} remote;
 	enum policy_resolver resolver;
-	bool secured;      /* a security group applies: never clear text */
-	const char *rule;  /* "FILE:LINE" of the rule that fired, or NULL */
+	const struct security *security; /* never clear text; NULL: nothing is said of security */
+	bool secured;                    /* security != NULL */
+	const char *rule; /* "FILE:LINE" of the rule that fired (that secures, if one does), or NULL */
 };
 
 /* The policy for one connection; the first matching rule of each layer, merged by precedence. */
@@ -73,7 +75,10 @@ void conf_policy(const struct conf *conf, const struct policy_query *query, stru
 enum policy_resolver conf_resolver(const struct conf *conf);
 /* Addresses that `hosts` maps a name to (case-insensitive): copies at most `max`, ports zero; 0 if none. */
 size_t conf_hosts(const struct conf *conf, const char *name, struct taps_addr *ret, size_t max);
-/* Is there any rule that needs the core for connections to loopback or of the given role?  Lets hot paths return early. */
+/* Is there any rule that may fire in this program?  Lets hot paths return early. */
 bool conf_has_rules(const struct conf *conf);
+/* "FILE:LINE" of a rule that switches verification off (insecureNoVerify) and may fire in this program, for a
+ * warning on each run; NULL if there is none. */
+const char *conf_insecure(const struct conf *conf);
 
 #endif

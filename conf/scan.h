@@ -15,8 +15,8 @@ struct scan_result {
 };
 
 /* Refuses bytes that are no text, nesting beyond SCAN_DEPTH_MAX, comments, strings and brackets that are not
- * closed, and libconfig's @include, which would read files unchecked.  Marks integers beyond 32 bits as long: libconfig 1.5 cuts them silently.
- * Returns 0, -EINVAL, or -ENOMEM. */
+ * closed, and libconfig's @include, which would read files unchecked.  Marks integers beyond 32 bits as long:
+ * libconfig 1.5 cuts them silently. Returns 0, -EINVAL, or -ENOMEM. */
 int scan_text(struct arena *arena, const char *text, size_t len, struct scan_result *ret);
 /* Is there nothing but white space? */
 bool scan_blank(const char *text, size_t len);

@@ -1,7 +1,7 @@
 /* Finds the files of each layer, follows their includes, and puts the options on top.
  *
- * After a failure there is no configuration, and so none of its security rules: whether there may be one in any
- * of the sources is found out from their bare text, since the file at fault cannot be asked. */
+ * After a failure there is no configuration, and so none of its security rules: whether there may be one in
+ * any of the sources is found out from their bare text, since the file at fault cannot be asked. */
 #include "conf/source.h"
 
 #include <errno.h>
@@ -17,6 +17,9 @@
 #define INCLUDE_DEPTH_MAX 8
 #define FILES_MAX 64
 #define PROGRAM_NAME_MAX 200
+
+/* What every spelling and most misspellings of `security` have in common. */
+#define SECURITY_WORD "secur"
 
 /* A file that is being read, and the one that includes it. */
 struct opened {
@@ -62,7 +65,8 @@ static int check_loop(struct source *source, const char *path, const struct orig
 {
 	for (const struct opened *o = opened->includer; o; o = o->includer)
 		if (o->dev == opened->dev && o->ino == opened->ino)
-			return conf_fail(source->error, ELOOP, asked, "include loop: '%s' is being read already", path);
+			return conf_fail(source->error, ELOOP, asked,
+					 "include loop: '%s' is being read already", path);
 	if (opened->depth > INCLUDE_DEPTH_MAX)
 		return conf_fail(source->error, ELOOP, asked, "includes are nested more than %d deep",
 				 INCLUDE_DEPTH_MAX);
@@ -108,7 +112,8 @@ static int read_file(struct source *source, const char *path, const struct origi
 	struct load_source text = {.file = arena_strdup(source->arena, path), .has_lines = true};
 	int r = file_read(source->scratch, path, &file);
 
-	source->secures |= file_mentions(&file, "security") || (r < 0 && !file.text && !(is_absent(r) && !asked));
+	source->secures |=
+		file_mentions(&file, SECURITY_WORD) || (r < 0 && !file.text && !(is_absent(r) && !asked));
 	if (r < 0)
 		return fail_file(source, r, path, asked, &file);
 	opened.dev = file.dev;
@@ -128,8 +133,8 @@ static int read_file(struct source *source, const char *path, const struct origi
 }
 
 /* The n-th place to look for a layer's file; 1, or 0 when there is none, or -ENOMEM. */
-static int layer_path(const struct conf_sources *sources, enum layer_rank rank, unsigned n, struct arena *arena,
-		      const char **ret)
+static int layer_path(const struct conf_sources *sources, enum layer_rank rank, unsigned n,
+		      struct arena *arena, const char **ret)
 {
 	bool system = layer_is_system(rank);
 	const char *dir = system ? sources->system_dir : sources->user_dir;
@@ -234,7 +239,7 @@ static bool text_secures(const char *text)
 {
 	struct conf_file file = {.text = (char *)text, .len = strlen(text)};
 
-	return file_mentions(&file, "security") || file_mentions(&file, "include");
+	return file_mentions(&file, SECURITY_WORD) || file_mentions(&file, "include");
 }
 
 static bool file_secures(struct source *source, enum layer_rank rank, const char *path)
@@ -244,7 +249,7 @@ static bool file_secures(struct source *source, enum layer_rank rank, const char
 
 	if (!file.text)
 		return !is_optional(source->sources, rank, r);
-	return file_mentions(&file, "security") || file_mentions(&file, "include");
+	return file_mentions(&file, SECURITY_WORD) || file_mentions(&file, "include");
 }
 
 /* May a source not read, or not to the end, hold a security rule?  An include may. */
@@ -256,7 +261,8 @@ static bool rest_secures(struct source *source, enum layer_rank from)
 	for (unsigned rank = from; rank < LAYER_OPTIONS; rank++) {
 		int more;
 
-		for (unsigned n = 0; (more = layer_path(source->sources, rank, n, source->scratch, &path)) > 0; n++)
+		for (unsigned n = 0;
+		     (more = layer_path(source->sources, rank, n, source->scratch, &path)) > 0; n++)
 			if (is_candidate(source->sources, rank, n) && file_secures(source, rank, path))
 				return true;
 		if (more < 0)
@@ -277,9 +283,10 @@ int source_read(const struct conf_sources *sources, struct arena *arena, struct 
 	int r = 0;
 
 	for (; rank < LAYERS_N && r == 0; rank++)
-		r = rank == LAYER_OPTIONS ? read_options(&source, &layer[rank]) : read_layer(&source, rank, &layer[rank]);
+		r = rank == LAYER_OPTIONS ? read_options(&source, &layer[rank])
+					  : read_layer(&source, rank, &layer[rank]);
 	if (r < 0)
-		error->security = source.secures || rest_secures(&source, rank - 1);
+		error->security |= source.secures || rest_secures(&source, rank - 1);
 	arena_fini(&scratch);
 	return r;
 }

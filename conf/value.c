@@ -16,12 +16,15 @@ struct list {
 	const void *item;
 	unsigned n;
 };
-_Static_assert(sizeof(struct list) == sizeof(struct texts) && sizeof(struct list) == sizeof(struct prefixes) &&
-	       sizeof(struct list) == sizeof(struct port_ranges) && sizeof(struct list) == sizeof(struct addresses),
+_Static_assert(sizeof(struct list) == sizeof(struct security_texts) &&
+		       sizeof(struct list) == sizeof(struct prefixes) &&
+		       sizeof(struct list) == sizeof(struct port_ranges) &&
+		       sizeof(struct list) == sizeof(struct addresses),
 	       "lists are read and written as struct list");
 
-static int read_list(const struct value_reader *reader, const struct conf_key *key, const struct value_input *in,
-		     unsigned n, void *field, const struct value_input **ret_wrong)
+static int read_list(const struct value_reader *reader, const struct conf_key *key,
+		     const struct value_input *in, unsigned n, void *field,
+		     const struct value_input **ret_wrong)
 {
 	const struct item_kind *kind = &item_kinds[key->kind];
 	char *items;
@@ -40,6 +43,26 @@ static int read_list(const struct value_reader *reader, const struct conf_key *k
 			return r;
 	}
 	*(struct list *)field = (struct list){items, n};
+	return 0;
+}
+
+/* Several words, each a bit. */
+static int read_flags(const struct value_reader *reader, const struct conf_key *key,
+		      const struct value_input *in, unsigned n, unsigned *ret,
+		      const struct value_input **ret_wrong)
+{
+	unsigned flags = 0, word;
+
+	for (unsigned i = 0; i < n; i++) {
+		*ret_wrong = &in[i];
+		if (item_kinds[VALUE_FLAGS].read(reader, key, &in[i], &word) < 0)
+			return -EINVAL;
+		flags |= 1u << word;
+	}
+	*ret_wrong = NULL;
+	if (flags == 0)
+		return -EINVAL;
+	*ret = flags;
 	return 0;
 }
 
@@ -97,6 +120,8 @@ int value_read(const struct value_reader *reader, const struct conf_key *key, co
 
 	if (key->kind == VALUE_PROPERTY)
 		return read_property(key, in, n, listed, field, ret_wrong);
+	if (key->kind == VALUE_FLAGS)
+		return read_flags(reader, key, in, n, field, ret_wrong);
 	if (kind->size > 0)
 		return read_list(reader, key, in, n, field, ret_wrong);
 	*ret_wrong = listed ? NULL : in;
@@ -115,30 +140,41 @@ bool value_is_text(const struct conf_key *key)
 	       key->kind != VALUE_PORTS && key->kind != VALUE_PROPERTY;
 }
 
-static const char *expects_words(const struct conf_key *key, char *buf, size_t size)
+/* The words, and what else the kind takes. */
+static const char *expects_one(const struct conf_key *key, char *buf, size_t size)
 {
+	const char *other = item_kinds[key->kind].expects;
 	size_t used = 0;
 
-	for (unsigned i = 0; key->words[i] && used < size; i++)
+	for (unsigned i = 0; key->words && key->words[i] && used < size; i++) {
+		bool last = !key->words[i + 1] && *other == '\0';
+
 		used += (size_t)snprintf(buf + used, size - used, "%s\"%s\"",
-					 i == 0 ? "" : key->words[i + 1] ? ", " : " or ", key->words[i]);
+					 i == 0 ? ""
+					 : last ? " or "
+						: ", ",
+					 key->words[i]);
+	}
+	if (used < size)
+		snprintf(buf + used, size - used, "%s%s", used > 0 && *other != '\0' ? " or " : "", other);
 	return buf;
 }
 
 const char *value_expects(const struct conf_key *key, char *buf, size_t size)
 {
 	const struct item_kind *kind = &item_kinds[key->kind];
+	char one[128];
 
 	if (key->kind == VALUE_PROPERTY)
 		snprintf(buf, size, "%s", property_expects(key_property(key)));
-	else if (key->words)
-		expects_words(key, buf, size);
 	else if (kind->size > 0)
-		snprintf(buf, size, "%s; or a list of up to %lld", kind->expects, (long long)key->high);
+		snprintf(buf, size, "%s; or a list of up to %lld", expects_one(key, one, sizeof(one)),
+			 (long long)key->high);
 	else if (key->high > 0)
-		snprintf(buf, size, "%s from %lld to %lld", kind->expects, (long long)key->low, (long long)key->high);
+		snprintf(buf, size, "%s from %lld to %lld", kind->expects, (long long)key->low,
+			 (long long)key->high);
 	else
-		snprintf(buf, size, "%s", kind->expects);
+		expects_one(key, buf, size);
 	return buf;
 }
 
@@ -161,7 +197,8 @@ const char *value_input_format(const struct value_input *in, char *buf, size_t s
 	return buf;
 }
 
-static const char *format_property(struct arena *arena, const struct conf_key *key, const struct properties *props)
+static const char *format_property(struct arena *arena, const struct conf_key *key,
+				   const struct properties *props)
 {
 	char text[PROPERTY_TEXT_MAX], quoted[PROPERTY_TEXT_MAX + 8];
 	const char *plain = properties_format(props, key_property(key), text, sizeof(text));
@@ -186,6 +223,16 @@ static const char *format_list(struct arena *arena, const struct conf_key *key, 
 	return text && list->n > 1 ? arena_printf(arena, "%s )", text) : text;
 }
 
+static const char *format_flags(struct arena *arena, const struct conf_key *key, unsigned flags)
+{
+	unsigned words[32], n = 0;
+
+	for (unsigned i = 0; i < 32; i++)
+		if (flags >> i & 1)
+			words[n++] = i;
+	return format_list(arena, key, &(struct list){words, n});
+}
+
 const char *value_format(struct arena *arena, const struct conf_key *key, const void *base)
 {
 	const struct item_kind *kind = &item_kinds[key->kind];
@@ -194,6 +241,8 @@ const char *value_format(struct arena *arena, const struct conf_key *key, const 
 
 	if (key->kind == VALUE_PROPERTY)
 		return format_property(arena, key, field);
+	if (key->kind == VALUE_FLAGS)
+		return format_flags(arena, key, *(const unsigned *)field);
 	if (kind->size > 0)
 		return format_list(arena, key, field);
 	if (kind->format != item_format_text || *(const char *const *)field)

@@ -52,7 +52,8 @@ static void test_defaults_are_the_races(void **state)
 	for (int i = 0; i < KEYS_N; i++) {
 		bool has = key_merges(&conf_keys[i]) && conf_keys[i].fallback;
 
-		assert_int_equal(conf->defaults.origin[i] != NULL, has || conf_keys[i].kind == VALUE_PROPERTY);
+		assert_int_equal(conf->defaults.origin[i] != NULL,
+				 has || conf_keys[i].kind == VALUE_PROPERTY);
 	}
 	conf_unref(conf);
 }
@@ -118,7 +119,8 @@ static void test_no_memory(void **state)
 	unsigned n;
 
 	confdir_write(dir, "inc.conf", "rules = ( { remote = { port = 1; } } );");
-	confdir_write(dir, "system.conf", "include = \"inc.conf\"; rules = ( { match = { host = [ \"a\", \"b\" ]; } } );");
+	confdir_write(dir, "system.conf",
+		      "include = \"inc.conf\"; rules = ( { match = { host = [ \"a\", \"b\" ]; } } );");
 	arena_source = few;
 	arena_chunk_size = 0;
 	for (n = 0; n < 1000 && !conf; n++) {
@@ -247,7 +249,8 @@ static void check_bad(const struct confdir *dir, const char *name, const char *s
 
 static void test_broken_files(void **state)
 {
-	static const char *const included[] = {"inc-good.conf", "inc-loop.conf", "inc-broken.conf", "inc-empty.conf"};
+	static const char *const included[] = {"inc-good.conf", "inc-loop.conf", "inc-broken.conf",
+					       "inc-empty.conf"};
 	FILE *table = open_source("expected");
 	char line[1024];
 	unsigned n = 0;
@@ -255,7 +258,8 @@ static void test_broken_files(void **state)
 	for (size_t i = 0; i < sizeof(included) / sizeof(included[0]); i++)
 		copy_file(*state, included[i]);
 	while (fgets(line, sizeof(line), table)) {
-		char *name = line, *setup = strchr(line, '\t'), *message = setup ? strchr(setup + 1, '\t') : NULL;
+		char *name = line, *setup = strchr(line, '\t'),
+		     *message = setup ? strchr(setup + 1, '\t') : NULL;
 
 		if (*line == '#')
 			continue;
@@ -274,8 +278,9 @@ static void test_broken_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_references), TEST(test_error_left_clean), TEST(test_defaults_are_the_races), TEST(test_messages),
-		TEST(test_layer_add),  TEST(test_no_memory),	    TEST(test_broken_files),
+		TEST(test_references),	 TEST(test_error_left_clean), TEST(test_defaults_are_the_races),
+		TEST(test_messages),	 TEST(test_layer_add),	      TEST(test_no_memory),
+		TEST(test_broken_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,7 +97,8 @@ bool confdir_as_nobody(bool (*run)(void *), void *arg)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-struct policy_query confdir_query(const char *host, struct taps_addr *addr, const char *address, uint16_t port)
+struct policy_query confdir_query(const char *host, struct taps_addr *addr, const char *address,
+				  uint16_t port)
 {
 	assert_int_equal(addr_parse(addr, address, port), 0);
 	return (struct policy_query){host, addr, SOCK_STREAM, POLICY_INITIATE};

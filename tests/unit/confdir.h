@@ -26,6 +26,7 @@ struct conf *confdir_load(const struct confdir *dir, const char *text);
 bool confdir_as_nobody(bool (*run)(void *), void *arg);
 
 /* A query for a stream connection to NAME (or NULL), ADDRESS and port. */
-struct policy_query confdir_query(const char *host, struct taps_addr *addr, const char *address, uint16_t port);
+struct policy_query confdir_query(const char *host, struct taps_addr *addr, const char *address,
+				  uint16_t port);
 
 #endif

@@ -120,7 +120,8 @@ static void test_sample_is_configuration(void **state)
 	conf = confdir_load(*state, text);
 	for (int i = 0; i < KEYS_N; i++) {
 		bool at_top = conf_keys[i].section == SECTION_TOP || conf_keys[i].section == SECTION_RACE ||
-			      conf_keys[i].section == SECTION_PROPERTIES;
+			      conf_keys[i].section == SECTION_PROPERTIES ||
+			      conf_keys[i].section == SECTION_SECURITY;
 
 		if (at_top && !conf->layer[LAYER_FILE].values.origin[i])
 			fail_msg("%s is not set by the sample", conf_keys[i].name);
@@ -169,8 +170,12 @@ static void test_no_memory(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sample), cmocka_unit_test(test_manual), cmocka_unit_test(test_every_key_documented),
-		TEST(test_sample_is_configuration), TEST(test_examples), cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_sample),
+		cmocka_unit_test(test_manual),
+		cmocka_unit_test(test_every_key_documented),
+		TEST(test_sample_is_configuration),
+		TEST(test_examples),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	if (argc > 1)

@@ -71,10 +71,11 @@ static void test_defaults(void **state)
 
 static void test_origins(void **state)
 {
-	struct conf *conf = load(*state, "\nproperties = { keepAlive = \"prohibit\"; multipath = \"active\"; };",
-				 "race = {\nattemptDelay = 99; };\n"
-				 "properties = { keepAlive = \"require\"; multipath = \"passive\"; };",
-				 "resolver=taps");
+	struct conf *conf =
+		load(*state, "\nproperties = { keepAlive = \"prohibit\"; multipath = \"active\"; };",
+		     "race = {\nattemptDelay = 99; };\n"
+		     "properties = { keepAlive = \"require\"; multipath = \"passive\"; };",
+		     "resolver=taps");
 	char *text = dump(conf, NULL);
 
 	expect_line(text, "resolver = \"taps\";", "# -o");
@@ -90,14 +91,25 @@ static void test_origins(void **state)
 
 static const char everything[] =
 	"resolver = \"taps\";\n"
-	"hosts = ( { name = \"a\"; address = [ \"::1\", \"192.0.2.1\" ]; }, { name = \"b\"; address = \"::2\"; } );\n"
-	"race = { enabled = false; attemptDelay = 11; resolutionDelay = 12; maxInFlight = 3; firstFamilyCount = 2; };\n"
-	"properties = { maxSendRate = 3000000000; connTimeout = 2.5; interface = [ \"prohibit wwan\", \"prefer eth0\" ];\n"
+	"hosts = ( { name = \"a\"; address = [ \"::1\", \"192.0.2.1\" ]; }, { name = \"b\"; "
+	"address = \"::2\"; } );\n"
+	"race = { enabled = false; attemptDelay = 11; resolutionDelay = 12; maxInFlight = 3; "
+	"firstFamilyCount = 2; };\n"
+	"properties = { maxSendRate = 3000000000; connTimeout = 2.5; "
+	"interface = [ \"prohibit wwan\", \"prefer eth0\" ];\n"
 	"  tcp = { userTimeoutValue = 7; }; isolateSession = true; connScheduler = \"fcfs\"; };\n"
-	"rules = ( { match = { host = [ \"a*\", \"b\" ]; address = [ \"10.0.0.0/8\", \"::1\" ]; port = ( 1, \"2-3\" );\n"
+	"rules = ( { match = { host = [ \"a*\", \"b\" ]; address = [ \"10.0.0.0/8\", \"::1\" ]; "
+	"port = ( 1, \"2-3\" );\n"
 	"  type = \"stream\"; role = \"listen\"; program = \"p\\\"q\"; };\n"
 	"  remote = { host = \"::1\"; port = 8; }; race = { enabled = true; };\n"
-	"  properties = { tcp = { userTimeoutEnabled = true; }; }; }, { } );\n";
+	"  properties = { tcp = { userTimeoutEnabled = true; }; };\n"
+	"  security = { serverCertificate = ( { certificate = \"/a\"; }, { certificate = \"/b\"; "
+	"key = \"/c\"; } );\n"
+	"    allowedSecurityProtocols = [ \"TLS1.3\", \"TLS1.2\" ]; alpn = \"h2\"; "
+	"ocsp = \"ignored\"; trust = \"system\";\n"
+	"    pinnedServerCertificate = [ \"/d\", \"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\" ]; }; },\n"
+	"  { match = { port = 1; }; security = { }; } );\n"
+	"security = { preSharedKey = { identity = \"i\"; key = \"/k\"; }; };\n";
 
 /* The text without its comments, where origins are. */
 static void strip(char *text)
@@ -136,15 +148,19 @@ static void test_round_trip(void **state)
 	assert_non_null(strstr(first, "program = \"p\\\"q\";"));
 	assert_non_null(strstr(first, "maxSendRate = 3000000000;"));
 	assert_non_null(strstr(first, "port = ( 1, \"2-3\" );"));
+	assert_non_null(strstr(first, "allowedSecurityProtocols = ( \"TLS1.2\", \"TLS1.3\" );"));
+	assert_non_null(
+		strstr(first, "( \"/d\", \"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\" );"));
 	free(first);
 	free(second);
 }
 
 static void test_policy(void **state)
 {
-	struct conf *conf = load(*state, "rules = ( { match = { port = 80; };\n race = { maxInFlight = 2; }; } );",
-				 "#\nrules = ( { match = { host = \"a\"; };\n remote = { host = \"b\"; }; } );",
-				 "properties.keepAlive=avoid");
+	struct conf *conf =
+		load(*state, "rules = ( { match = { port = 80; };\n race = { maxInFlight = 2; }; } );",
+		     "#\nrules = ( { match = { host = \"a\"; };\n remote = { host = \"b\"; }; } );",
+		     "properties.keepAlive=avoid");
 	struct taps_addr addr;
 	struct policy_query query = confdir_query("a", &addr, "::1", 80);
 	char *text = dump(conf, &query);
@@ -162,6 +178,28 @@ static void test_policy(void **state)
 	assert_non_null(strstr(text, "# no rule is for this connection"));
 	assert_null(strstr(text, "remote"));
 	expect_line(text, "reliability = \"avoid\";", "# default");
+	free(text);
+	conf_unref(conf);
+}
+
+/* What a securing rule comes to, with what was set elsewhere; and nothing of it where no rule secures. */
+static void test_secured_policy(void **state)
+{
+	struct conf *conf = load(*state, "security = { ocsp = \"required\"; };",
+				 "rules = ( { match = { port = 80; };\n security = { sni = false; }; } );",
+				 "security.maxHandshakes=7");
+	struct taps_addr addr;
+	struct policy_query query = confdir_query("a", &addr, "::1", 80);
+	char *text = dump(conf, &query);
+
+	expect_line(text, "ocsp = \"required\";", "/system.conf:1");
+	expect_line(text, "sni = false;", "/c.conf:2");
+	expect_line(text, "maxHandshakes = 7;", "# -o");
+	expect_line(text, "keylog = false;", "# default");
+	free(text);
+	query = confdir_query("a", &addr, "::1", 81);
+	text = dump(conf, &query);
+	assert_null(strstr(text, "security"));
 	free(text);
 	conf_unref(conf);
 }
@@ -207,6 +245,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_defaults), TEST(test_origins),       TEST(test_round_trip),
 		TEST(test_policy),   TEST(test_foreign_rules), TEST(test_failures),
+		TEST(test_secured_policy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

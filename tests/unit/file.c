@@ -174,9 +174,9 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_content),	 TEST(test_missing),   TEST(test_other_kinds), TEST(test_writable),
-		TEST(test_refused_text), TEST(test_too_large), TEST(test_owner),       TEST(test_unprivileged),
-		TEST(test_no_descriptor_left),
+		TEST(test_content),  TEST(test_missing),      TEST(test_other_kinds),
+		TEST(test_writable), TEST(test_refused_text), TEST(test_too_large),
+		TEST(test_owner),    TEST(test_unprivileged), TEST(test_no_descriptor_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,17 +85,22 @@ static void test_milliseconds(void **state)
 	int64_t ns = 0;
 
 	(void)state;
-	assert_int_equal(item_kinds[VALUE_MILLISECONDS].read(NULL, &conf_keys[KEY_RACE_attemptDelay], &in, &ns), 0);
+	assert_int_equal(
+		item_kinds[VALUE_MILLISECONDS].read(NULL, &conf_keys[KEY_RACE_attemptDelay], &in, &ns), 0);
 	assert_int_equal(ns, 250 * NS_PER_MS);
 }
 
 static void test_words(void **state)
 {
 	static const struct row rows[] = {
-		{KEY_TOP_resolver, TEXT("system"), "\"system\""}, {KEY_TOP_resolver, TEXT("taps"), "\"taps\""},
-		{KEY_TOP_resolver, TEXT("Taps"), NULL},		  {KEY_TOP_resolver, TEXT(""), NULL},
-		{KEY_TOP_resolver, TEXT("tap"), NULL},		  {KEY_TOP_resolver, INTEGER(0), NULL},
-		{KEY_MATCH_role, TEXT("listen"), "\"listen\""},	  {KEY_MATCH_type, TEXT("datagram"), "\"datagram\""},
+		{KEY_TOP_resolver, TEXT("system"), "\"system\""},
+		{KEY_TOP_resolver, TEXT("taps"), "\"taps\""},
+		{KEY_TOP_resolver, TEXT("Taps"), NULL},
+		{KEY_TOP_resolver, TEXT(""), NULL},
+		{KEY_TOP_resolver, TEXT("tap"), NULL},
+		{KEY_TOP_resolver, INTEGER(0), NULL},
+		{KEY_MATCH_role, TEXT("listen"), "\"listen\""},
+		{KEY_MATCH_type, TEXT("datagram"), "\"datagram\""},
 	};
 
 	(void)state;
@@ -215,16 +220,60 @@ static void test_addresses(void **state)
 static void test_ports(void **state)
 {
 	static const struct row rows[] = {
-		{KEY_MATCH_port, INTEGER(1), "1"},	      {KEY_MATCH_port, INTEGER(65535), "65535"},
-		{KEY_MATCH_port, TEXT("80"), "80"},	      {KEY_MATCH_port, TEXT("8000-8099"), "\"8000-8099\""},
-		{KEY_MATCH_port, TEXT("80-80"), "80"},	      {KEY_MATCH_port, INTEGER(0), NULL},
-		{KEY_MATCH_port, INTEGER(65536), NULL},	      {KEY_MATCH_port, INTEGER(-80), NULL},
-		{KEY_MATCH_port, TEXT("8099-8000"), NULL},    {KEY_MATCH_port, TEXT("80-"), NULL},
-		{KEY_MATCH_port, TEXT("-80"), NULL},	      {KEY_MATCH_port, TEXT("80-90-99"), NULL},
-		{KEY_MATCH_port, TEXT("80 - 90"), NULL},      {KEY_MATCH_port, TEXT("http"), NULL},
-		{KEY_MATCH_port, TEXT(""), NULL},	      {KEY_MATCH_port, TEXT("1-65536"), NULL},
-		{KEY_MATCH_port, TEXT("4294967376"), NULL},   {KEY_MATCH_port, NUMBER(80), NULL},
+		{KEY_MATCH_port, INTEGER(1), "1"},
+		{KEY_MATCH_port, INTEGER(65535), "65535"},
+		{KEY_MATCH_port, TEXT("80"), "80"},
+		{KEY_MATCH_port, TEXT("8000-8099"), "\"8000-8099\""},
+		{KEY_MATCH_port, TEXT("80-80"), "80"},
+		{KEY_MATCH_port, INTEGER(0), NULL},
+		{KEY_MATCH_port, INTEGER(65536), NULL},
+		{KEY_MATCH_port, INTEGER(-80), NULL},
+		{KEY_MATCH_port, TEXT("8099-8000"), NULL},
+		{KEY_MATCH_port, TEXT("80-"), NULL},
+		{KEY_MATCH_port, TEXT("-80"), NULL},
+		{KEY_MATCH_port, TEXT("80-90-99"), NULL},
+		{KEY_MATCH_port, TEXT("80 - 90"), NULL},
+		{KEY_MATCH_port, TEXT("http"), NULL},
+		{KEY_MATCH_port, TEXT(""), NULL},
+		{KEY_MATCH_port, TEXT("1-65536"), NULL},
+		{KEY_MATCH_port, TEXT("4294967376"), NULL},
+		{KEY_MATCH_port, NUMBER(80), NULL},
 		{KEY_MATCH_port, BOOLEAN(1), NULL},
+	};
+
+	(void)state;
+	check_rows(rows, ARRAY_SIZE(rows));
+}
+
+#define BASE64 "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+#define HEX "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+static void test_security(void **state)
+{
+	static const struct row rows[] = {
+		{KEY_SECURITY_pinnedServerCertificate, TEXT("sha256/" BASE64), "\"sha256/" BASE64 "\""},
+		{KEY_SECURITY_pinnedServerCertificate, TEXT(BASE64), "\"sha256/" BASE64 "\""},
+		{KEY_SECURITY_pinnedServerCertificate, TEXT(HEX), "\"sha256/" HEX "\""},
+		{KEY_SECURITY_pinnedServerCertificate, TEXT("sha256/" HEX), "\"sha256/" HEX "\""},
+		{KEY_SECURITY_pinnedServerCertificate, TEXT("a.pem"), "\"/etc/taps/a.pem\""},
+		{KEY_SECURITY_pinnedServerCertificate, TEXT("sha256/a.pem"), NULL},
+		{KEY_SECURITY_pinnedServerCertificate, TEXT("sha256/" HEX "0"), NULL},
+		{KEY_SECURITY_pinnedServerCertificate, TEXT(""), NULL},
+		{KEY_SECURITY_pinnedServerCertificate, INTEGER(1), NULL},
+		{KEY_SECURITY_supportedGroup, TEXT("x25519"), "\"x25519\""},
+		{KEY_SECURITY_supportedGroup, TEXT("x25519:P-256"), NULL},
+		{KEY_SECURITY_supportedGroup, TEXT(""), NULL},
+		{KEY_SECURITY_alpn, TEXT("http/1.1"), "\"http/1.1\""},
+		{KEY_SECURITY_alpn, TEXT(""), NULL},
+		{KEY_SECURITY_alpn, BOOLEAN(1), NULL},
+		{KEY_SECURITY_verifier, TEXT("a b"), "\"a b\""},
+		{KEY_SECURITY_trust, TEXT("system"), "\"system\""},
+		{KEY_SECURITY_trust, TEXT("ca.pem"), "\"/etc/taps/ca.pem\""},
+		{KEY_SECURITY_trust, TEXT(""), NULL},
+		{KEY_CERTIFICATE_key, TEXT("pkcs11:token=a"), "\"pkcs11:token=a\""},
+		{KEY_SECURITY_allowedSecurityProtocols, TEXT("TLS1.2"), "\"TLS1.2\""},
+		{KEY_SECURITY_allowedSecurityProtocols, TEXT("tls1.2"), NULL},
+		{KEY_SECURITY_allowedSecurityProtocols, TEXT("SSL3"), NULL},
 	};
 
 	(void)state;
@@ -269,8 +318,10 @@ static void test_no_memory(void **state)
 
 	(void)state;
 	arena_source = no_memory;
-	assert_int_equal(item_kinds[VALUE_HOSTNAME].read(&reader, &conf_keys[KEY_HOST_name], &in, &text), -ENOMEM);
-	assert_int_equal(item_kinds[VALUE_PATHS].read(&reader, &conf_keys[KEY_TOP_include], &in, &text), -ENOMEM);
+	assert_int_equal(item_kinds[VALUE_HOSTNAME].read(&reader, &conf_keys[KEY_HOST_name], &in, &text),
+			 -ENOMEM);
+	assert_int_equal(item_kinds[VALUE_PATHS].read(&reader, &conf_keys[KEY_TOP_include], &in, &text),
+			 -ENOMEM);
 	arena_source = malloc;
 }
 
@@ -284,10 +335,13 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_booleans),   cmocka_unit_test(test_integers), cmocka_unit_test(test_milliseconds),
-		cmocka_unit_test(test_words),	   cmocka_unit_test(test_host_names), cmocka_unit_test(test_patterns),
-		cmocka_unit_test(test_paths),	   cmocka_unit_test(test_addresses), cmocka_unit_test(test_ports),
-		cmocka_unit_test(test_every_kind), cmocka_unit_test(test_cut_text),  cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_booleans),     cmocka_unit_test(test_integers),
+		cmocka_unit_test(test_milliseconds), cmocka_unit_test(test_words),
+		cmocka_unit_test(test_host_names),   cmocka_unit_test(test_patterns),
+		cmocka_unit_test(test_paths),	     cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_ports),	     cmocka_unit_test(test_security),
+		cmocka_unit_test(test_every_kind),   cmocka_unit_test(test_cut_text),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, teardown);

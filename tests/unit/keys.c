@@ -92,7 +92,8 @@ static void test_nearest(void **state)
 		if (!rows[i].nearest)
 			assert_null(nearest);
 		else if (!nearest || strcmp(nearest, rows[i].nearest) != 0)
-			fail_msg("%s: %s, expected %s", rows[i].name, nearest ? nearest : "NULL", rows[i].nearest);
+			fail_msg("%s: %s, expected %s", rows[i].name, nearest ? nearest : "NULL",
+				 rows[i].nearest);
 	}
 }
 
@@ -100,7 +101,8 @@ static void test_properties(void **state)
 {
 	(void)state;
 	for (int i = 0; i < PROPERTIES_N; i++) {
-		const struct conf_key *key = key_find(SECTION_PROPERTIES, property_info((enum property)i)->name);
+		const struct conf_key *key =
+			key_find(SECTION_PROPERTIES, property_info((enum property)i)->name);
 
 		assert_non_null(key);
 		assert_int_equal(key->kind, VALUE_PROPERTY);
@@ -118,6 +120,8 @@ static void test_merges(void **state)
 		{KEY_REMOTE_port, true},    {KEY_TOP_rules, false},	   {KEY_TOP_hosts, false},
 		{KEY_TOP_include, false},   {KEY_TOP_race, false},	   {KEY_TOP_properties, false},
 		{KEY_RULE_match, false},    {KEY_RULE_race, false},	   {KEY_MATCH_host, false},
+		{KEY_TOP_security, false},  {KEY_RULE_security, false},	   {KEY_SECURITY_trust, true},
+		{KEY_SECURITY_serverCertificate, true}, {KEY_CERTIFICATE_key, false},
 		{KEY_HOST_address, false},  {KEY_PROPERTIES_reliability, false},
 	};
 
@@ -129,9 +133,9 @@ static void test_merges(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),	   cmocka_unit_test(test_sections), cmocka_unit_test(test_find),
-		cmocka_unit_test(test_nearest),	   cmocka_unit_test(test_properties),
-		cmocka_unit_test(test_merges),
+		cmocka_unit_test(test_rows),	   cmocka_unit_test(test_sections),
+		cmocka_unit_test(test_find),	   cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_properties), cmocka_unit_test(test_merges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,6 +80,23 @@ static void test_rules(void **state)
 	assert_string_equal(layer.rules.item[1].text, "FILE:4");
 }
 
+static void test_one_group_for_a_list(void **state)
+{
+	struct conf_layer layer;
+	struct conf_error error;
+
+	(void)state;
+	assert_int_equal(
+		load("rules = { remote = { port = 5; }; }; hosts = { name = \"a\"; address = \"::1\"; };",
+		     &layer, &error),
+		0);
+	assert_int_equal(layer.rules.n, 1);
+	assert_int_equal(layer.rules.item[0].values.policy.remote.port, 5);
+	assert_int_equal(layer.hosts.n, 1);
+	assert_int_equal(load("rules = ( ); hosts = ( );", &layer, &error), 0);
+	assert_int_equal(layer.rules.n, 0);
+}
+
 static void test_hosts_and_includes(void **state)
 {
 	struct conf_layer layer;
@@ -108,25 +125,28 @@ static void test_refused(void **state)
 		{"", "FILE:1: is empty: expected settings, or a comment that says why there are none"},
 		{"\n \t\n", "FILE:1: is empty: expected settings, or a comment that says why there are none"},
 		{"\nfoo = 1;", "FILE:2: unknown key 'foo'"},
-		{"race = { atemptDelay = 1; };", "FILE:1: unknown key 'atemptDelay' (did you mean 'attemptDelay'?)"},
-		{"properties = { tcp = { userTimeout = 1; } };", 
+		{"race = { atemptDelay = 1; };",
+		 "FILE:1: unknown key 'atemptDelay' (did you mean 'attemptDelay'?)"},
+		{"properties = { tcp = { userTimeout = 1; } };",
 		 "FILE:1: unknown key 'tcp.userTimeout' (did you mean 'tcp.userTimeoutValue'?)"},
 		{"properties = { tpc = { userTimeoutValue = 1; } };", "FILE:1: unknown key 'tpc'"},
 		{"properties = { tcp = 1; };", "FILE:1: unknown key 'tcp'"},
 		{"race = 1;", "FILE:1: 'race' is 1: expected a group { }"},
 		{"race = [1];", "FILE:1: 'race' is an array [ ]: expected a group { }"},
 		{"race = ();", "FILE:1: 'race' is empty: expected a group { }"},
-		{"rules = { };", "FILE:1: 'rules' is a group { }: expected a list of groups ( { }, { } )"},
-		{"rules = [ 1 ];", "FILE:1: 'rules' is an array [ ]: expected a list of groups ( { }, { } )"},
-		{"rules = (\n1 );", "FILE:1: 'rules' is 1: expected a list of groups ( { }, { } )"},
+		{"rules = [ 1 ];",
+		 "FILE:1: 'rules' is an array [ ]: expected a group { }, or a list ( ) of groups"},
+		{"rules = (\n1 );", "FILE:1: 'rules' is 1: expected a group { }, or a list ( ) of groups"},
 		{"race = { enabled = { }; };", "FILE:1: 'enabled' is a group { }: expected true or false"},
-		{"race = { enabled = [ true ]; };", "FILE:1: 'enabled' is an array [ ]: expected true or false"},
+		{"race = { enabled = [ true ]; };",
+		 "FILE:1: 'enabled' is an array [ ]: expected true or false"},
 		{"rules = ( { match = { port = ( 1, ( 2 ) ); } } );",
 		 "FILE:1: 'port' is a list ( ): expected a port, or \"FIRST-LAST\"; or a list of up to 64"},
 		{"rules = ( { match = { port = ( 1,\n 0 ); } } );",
 		 "FILE:1: 'port' is 0: expected a port, or \"FIRST-LAST\"; or a list of up to 64"},
 		{"rules = ( { match = { host = ( ); } } );",
-		 "FILE:1: 'host' is empty: expected a host name, with * for any letters; or a list of up to 64"},
+		 "FILE:1: 'host' is empty: expected a host name, with * for any letters; "
+		 "or a list of up to 64"},
 		{"hosts = (\n{ name = \"a\"; } );", "FILE:2: 'address' is missing"},
 		{"hosts = (\n\n{ address = \"::1\"; } );", "FILE:3: 'name' is missing"},
 		{"race = { attemptDelay = 100.5; };",
@@ -140,8 +160,10 @@ static void test_refused(void **state)
 		{"resolver = \"taps\";\n\nresolver = \"taps\";",
 		 "FILE:3: duplicate setting name, here or before: resolver = \"taps\";"},
 		{"a = [ 1, \"x\" ];",
-		 "FILE:1: values of different types in an array [ ]: expected a list ( ), here or before: a = [ 1, \"x\" ];"},
-		{"\n@include \"/etc/passwd\"", "FILE:2: '@include' is not supported: expected include = [\"FILE\"]"},
+		 "FILE:1: values of different types in an array [ ]: expected a list ( ), "
+		 "here or before: a = [ 1, \"x\" ];"},
+		{"\n@include \"/etc/passwd\"",
+		 "FILE:2: '@include' is not supported: expected include = [\"FILE\"]"},
 		{"a = \x01;", "FILE:1: is not text: there is a control character"},
 	};
 
@@ -229,6 +251,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_one_group_for_a_list),
 		cmocka_unit_test(test_hosts_and_includes),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_include_is_shut),

@@ -126,8 +126,9 @@ static void test_rules(void **state)
 
 static void test_nothing_known(void **state)
 {
-	struct conf *conf = confdir_load(*state, "rules = ( { match = { port = 80; } }, { match = { address = \"::/0\"; } },"
-						 " { match = { host = \"*\"; } } );");
+	struct conf *conf = confdir_load(
+		*state, "rules = ( { match = { port = 80; } }, { match = { address = \"::/0\"; } },"
+			" { match = { host = \"*\"; } } );");
 	struct policy_query query = {NULL, NULL, SOCK_STREAM, POLICY_INITIATE};
 	struct policy policy;
 
@@ -173,7 +174,8 @@ static void test_programs(void **state)
 
 static void test_first_match(void **state)
 {
-	struct conf_rule rules[3] = {{.foreign = true}, {.match.role = MATCH_LISTEN}, {.match.role = MATCH_ANY_ROLE}};
+	struct conf_rule rules[3] = {
+		{.foreign = true}, {.match.role = MATCH_LISTEN}, {.match.role = MATCH_ANY_ROLE}};
 	struct conf_layer layer = {.rules = {rules, 3}};
 	struct policy_query query = {NULL, NULL, SOCK_STREAM, POLICY_INITIATE};
 
@@ -190,8 +192,9 @@ static void test_first_match(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_glob), TEST(test_rules),	TEST(test_nothing_known),
-		TEST(test_long_name),	     cmocka_unit_test(test_programs), cmocka_unit_test(test_first_match),
+		cmocka_unit_test(test_glob),	 TEST(test_rules),
+		TEST(test_nothing_known),	 TEST(test_long_name),
+		cmocka_unit_test(test_programs), cmocka_unit_test(test_first_match),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,7 +39,8 @@ static void test_texts(void **state)
 		{"rules=({ match = { port = 1; }; })", "rules = ({ match = { port = 1; }; });"},
 		{"hosts.db.example.com=192.0.2.1",
 		 "hosts = ( { name = \"db.example.com\"; address = \"192.0.2.1\"; } );"},
-		{"hosts.db=192.0.2.1,::1", "hosts = ( { name = \"db\"; address = ( \"192.0.2.1\", \"::1\" ); } );"},
+		{"hosts.db=192.0.2.1,::1",
+		 "hosts = ( { name = \"db\"; address = ( \"192.0.2.1\", \"::1\" ); } );"},
 		{"unknown=1", "unknown = \"1\";"},
 		{"unknown.key=x=y", "unknown = { key = \"x=y\"; };"},
 	};
@@ -56,7 +57,8 @@ static void test_texts(void **state)
 static void test_no_options(void **state)
 {
 	static const char *const rows[] = {
-		"", "race", "=1", ".a=1", "a.=1", "a..b=1", "race .enabled=true", "1a=1", "a b=1", "a;b=1", "-a=1", "a{=1",
+		"",	"race",	 "=1",	  ".a=1", "a.=1", "a..b=1", "race .enabled=true",
+		"1a=1", "a b=1", "a;b=1", "-a=1", "a{=1",
 	};
 
 	(void)state;
@@ -70,7 +72,8 @@ static void test_no_options(void **state)
 static void test_values(void **state)
 {
 	(void)state;
-	assert_string_equal(option_value(&arena, &conf_keys[KEY_MATCH_port], "80,8000-8099"), "( 80, \"8000-8099\" )");
+	assert_string_equal(option_value(&arena, &conf_keys[KEY_MATCH_port], "80,8000-8099"),
+			    "( 80, \"8000-8099\" )");
 	assert_string_equal(option_value(&arena, &conf_keys[KEY_MATCH_port], "80"), "80");
 	assert_string_equal(option_value(&arena, &conf_keys[KEY_MATCH_host], "a,b"), "( \"a\", \"b\" )");
 	assert_string_equal(option_value(&arena, NULL, "a,b"), "\"a,b\"");

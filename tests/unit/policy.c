@@ -88,8 +88,10 @@ static void test_defaults(void **state)
 static void test_precedence(void **state)
 {
 	struct layers layers = {
-		.system = "race = { attemptDelay = 11; maxInFlight = 1; firstFamilyCount = 1; resolutionDelay = 1; };\n"
-			  "rules = ( { race = { resolutionDelay = 2; } } );",
+		.system =
+			"race = { attemptDelay = 11; maxInFlight = 1; firstFamilyCount = 1; "
+			"resolutionDelay = 1; };\n"
+			"rules = ( { race = { resolutionDelay = 2; } } );",
 		.system_app = "race = { attemptDelay = 12; maxInFlight = 2; };",
 	};
 	struct conf *conf = load(*state, &layers);
@@ -124,7 +126,8 @@ static void test_first_rule_of_each_layer(void **state)
 	struct layers layers = {
 		.user = "rules = (\n"
 			"{ match = { host = \"a\"; }; remote = { host = \"first\"; port = 1; } },\n"
-			"{ match = { host = \"*\"; }; remote = { host = \"second\"; }; race = { enabled = false; } }\n"
+			"{ match = { host = \"*\"; }; remote = { host = \"second\"; }; "
+			"race = { enabled = false; } }\n"
 			");",
 		.file = "rules = (\n"
 			"{ match = { host = \"a\"; }; remote = { port = 2; } } );",
@@ -148,11 +151,15 @@ static void test_first_rule_of_each_layer(void **state)
 static void test_prohibition(void **state)
 {
 	struct layers layers = {
-		.system = "properties = { keepAlive = \"prohibit\"; zeroRttMsg = \"avoid\"; interface = \"prohibit wwan\"; };",
+		.system =
+			"properties = { keepAlive = \"prohibit\"; zeroRttMsg = \"avoid\"; "
+			"interface = \"prohibit wwan\"; };",
 		.system_app = "properties = { keepAlive = \"require\"; softErrorNotify = \"prohibit\"; };",
-		.user = "properties = { keepAlive = \"prefer\"; softErrorNotify = \"require\"; zeroRttMsg = \"prefer\";"
+		.user = "properties = { keepAlive = \"prefer\"; softErrorNotify = \"require\"; "
+			"zeroRttMsg = \"prefer\";"
 			" perMsgReliability = \"prohibit\"; interface = \"require wwan\"; };",
-		.file = "rules = ( { properties = { keepAlive = \"require\"; perMsgReliability = \"prefer\"; } } );",
+		.file = "rules = ( { properties = { keepAlive = \"require\"; "
+			"perMsgReliability = \"prefer\"; } } );",
 		.options = {"properties.keepAlive=none"},
 	};
 	struct conf *conf = load(*state, &layers);
@@ -173,8 +180,10 @@ static void test_prohibition(void **state)
 static void test_system_exception(void **state)
 {
 	struct layers layers = {
-		.system = "properties = { keepAlive = \"prohibit\"; };\n"
-			  "rules = ( { match = { host = \"a\"; }; properties = { keepAlive = \"require\"; } } );",
+		.system =
+			"properties = { keepAlive = \"prohibit\"; };\n"
+			"rules = ( { match = { host = \"a\"; }; "
+			"properties = { keepAlive = \"require\"; } } );",
 	};
 	struct conf *conf = load(*state, &layers);
 
@@ -229,12 +238,148 @@ static void test_resolver(void **state)
 	conf_unref(conf);
 }
 
+/* A rule of the system's that secures is taken whole: nothing below it changes a key, or the rule. */
+static void test_security_of_the_system(void **state)
+{
+	struct layers layers = {
+		.system = "security = { trust = \"/corp.pem\"; };\n"
+			  "rules = ( { match = { host = \"a\"; }; security = { ocsp = \"required\"; }; } );",
+		.user = "security = { sni = false; trust = \"/mine.pem\"; };\n"
+			"rules = ( { security = { insecureNoVerify = true; trust = \"/other.pem\"; }; } );",
+		.options = {"security.insecureNoVerify=true", "security.crl=/mine.crl"},
+	};
+	struct conf *conf = load(*state, &layers);
+	struct policy policy = ask_stream(conf, "a");
+
+	assert_true(policy.secured);
+	assert_string_equal(policy.security->trust, "/corp.pem");
+	assert_int_equal(policy.security->ocsp, SECURITY_OCSP_REQUIRED);
+	assert_false(policy.security->insecure_no_verify);
+	assert_true(policy.security->sni);
+	assert_null(policy.security->crl);
+	assert_non_null(strstr(policy.rule, "/system/system.conf:2"));
+	assert_string_equal(policy.security->rule, policy.rule);
+	policy = ask_stream(conf, "b");
+	assert_true(policy.secured && policy.security->insecure_no_verify);
+	assert_string_equal(policy.security->trust, "/corp.pem");
+	assert_string_equal(policy.security->crl, "/mine.crl");
+	assert_false(policy.security->sni);
+	assert_non_null(strstr(policy.rule, "/user/taps.conf:2"));
+	assert_non_null(strstr(conf_insecure(conf), "/user/taps.conf:2"));
+	conf_unref(conf);
+}
+
+static void test_security(void **state)
+{
+	struct layers layers = {
+		.user = "security = { keylog = true; };\n"
+			"rules = ( { match = { port = 81; }; security = { }; },\n"
+			"{ match = { host = \"clear\"; }; },\n"
+			"{ security = { alpn = [ \"h2\", \"http/1.1\" ]; handshakeTimeout = 500;\n"
+			"  allowedSecurityProtocols = [ \"TLS1.2\", \"TLS1.3\" ]; }; } );",
+		.file = "rules = ( { match = { host = \"a\"; }; remote = { port = 443; }; } );",
+	};
+	struct conf *conf = load(*state, &layers);
+	struct policy policy = ask_stream(conf, "a");
+
+	assert_true(policy.secured && policy.security);
+	assert_non_null(strstr(policy.rule, "/user/taps.conf:4"));
+	assert_int_equal(policy.remote.port, 443);
+	assert_int_equal(policy.security->allowed_security_protocols, SECURITY_TLS_1_2 | SECURITY_TLS_1_3);
+	assert_int_equal(policy.security->alpn.n, 2);
+	assert_string_equal(policy.security->alpn.item[1], "http/1.1");
+	assert_int_equal(policy.security->handshake_timeout, 500 * NS_PER_MS);
+	assert_true(policy.security->keylog);
+	policy = ask_stream(conf, "clear");
+	assert_false(policy.secured);
+	assert_null(policy.security);
+	assert_null(conf_insecure(conf));
+	conf_unref(conf);
+}
+
+static void test_security_defaults(void **state)
+{
+	struct layers layers = {.file = "rules = ( { security = { }; } );"};
+	struct conf *conf = load(*state, &layers);
+	const struct security *security = ask_stream(conf, "a").security;
+
+	assert_non_null(security);
+	assert_int_equal(security->allowed_security_protocols, SECURITY_TLS_1_3);
+	assert_string_equal(security->trust, "system");
+	assert_int_equal(security->ocsp, SECURITY_OCSP_CHECKED);
+	assert_int_equal(security->client_authentication, SECURITY_CLIENT_NONE);
+	assert_int_equal(security->data_path, SECURITY_DIRECT);
+	assert_int_equal(security->max_cached_sessions, 64);
+	assert_int_equal(security->cached_session_lifetime_seconds, 86400);
+	assert_int_equal(security->handshake_timeout, 10 * NS_PER_S);
+	assert_true(security->sni);
+	assert_false(security->insecure_no_verify);
+	assert_false(security->keylog);
+	assert_int_equal(security->server_certificate.n, 0);
+	assert_null(security->peer_name);
+	conf_unref(conf);
+}
+
+/* By itself the group at the top secures nothing; a rule that fires later does not take security away. */
+static void test_security_is_a_rules(void **state)
+{
+	struct layers layers = {.user = "security = { sni = false; };"};
+	struct conf *conf = load(*state, &layers);
+
+	assert_false(ask_stream(conf, "a").secured);
+	conf_unref(conf);
+	layers.user = "rules = ( { security = { sni = false; }; } );";
+	layers.file = "rules = ( { match = { host = \"a\"; }; race = { enabled = false; }; } );";
+	layers.options[0] = "security.sni=true";
+	conf = load(*state, &layers);
+	assert_true(ask_stream(conf, "a").secured);
+	assert_true(ask_stream(conf, "a").security->sni);
+	conf_unref(conf);
+	layers.file = "rules = ( { match = { host = \"a\"; }; security = { ocsp = \"ignored\"; }; } );";
+	layers.options[0] = NULL;
+	conf = load(*state, &layers);
+	assert_true(ask_stream(conf, "a").security->sni);
+	assert_int_equal(ask_stream(conf, "a").security->ocsp, SECURITY_OCSP_IGNORED);
+	assert_false(ask_stream(conf, "b").security->sni);
+	conf_unref(conf);
+}
+
+static void test_certificates(void **state)
+{
+	struct layers layers = {
+		.file = "rules = ( { match = { role = \"listen\"; }; security = {\n"
+			"  serverCertificate = ( { certificate = \"a.pem\"; }, "
+			"{ certificate = \"/b.pem\"; key = \"pkcs11:x\"; } );\n"
+			"  preSharedKey = { identity = \"i\"; key = \"k.hex\"; };\n"
+			"  pinnedServerCertificate = [ \"pin.pem\",\n"
+			"    \"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\" ]; }; } );",
+	};
+	struct conf *conf = load(*state, &layers);
+	const struct security *security = ask(conf, "a", SOCK_STREAM, POLICY_LISTEN).security;
+
+	assert_non_null(security);
+	assert_int_equal(security->server_certificate.n, 2);
+	assert_string_equal(security->server_certificate.item[0].certificate, confdir_path(*state, "a.pem"));
+	assert_null(security->server_certificate.item[0].key);
+	assert_string_equal(security->server_certificate.item[1].key, "pkcs11:x");
+	assert_int_equal(security->pre_shared_key.n, 1);
+	assert_string_equal(security->pre_shared_key.item[0].identity, "i");
+	assert_string_equal(security->pinned_server_certificate.item[0].file,
+			    confdir_path(*state, "pin.pem"));
+	assert_null(security->pinned_server_certificate.item[0].sha256);
+	assert_string_equal(security->pinned_server_certificate.item[1].sha256,
+			    "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+	conf_unref(conf);
+}
+
 static void test_hosts(void **state)
 {
 	struct layers layers = {
-		.system = "hosts = ( { name = \"db.example\"; address = [ \"192.0.2.1\", \"2001:db8::1\" ]; },\n"
-			  "{ name = \"db.example\"; address = \"192.0.2.99\"; },\n"
-			  "{ name = \"web.example.\"; address = \"192.0.2.2\"; } );",
+		.system =
+			"hosts = ( { name = \"db.example\"; address = [ \"192.0.2.1\", "
+			"\"2001:db8::1\" ]; },\n"
+			"{ name = \"db.example\"; address = \"192.0.2.99\"; },\n"
+			"{ name = \"web.example.\"; address = \"192.0.2.2\"; } );",
 		.user = "hosts = ( { name = \"WEB.example\"; address = \"192.0.2.3\"; } );",
 		.options = {"hosts.opt.example=192.0.2.4,::1", "hosts.opt.example=192.0.2.5"},
 	};
@@ -265,6 +410,8 @@ int main(void)
 		TEST(test_defaults),	     TEST(test_precedence), TEST(test_first_rule_of_each_layer),
 		TEST(test_prohibition),	     TEST(test_system_exception), TEST(test_adapted),
 		TEST(test_programs),	     TEST(test_resolver),	  TEST(test_hosts),
+		TEST(test_security),	     TEST(test_security_defaults), TEST(test_security_of_the_system),
+		TEST(test_security_is_a_rules), TEST(test_certificates),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,8 +148,9 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_long_integers), cmocka_unit_test(test_problems), cmocka_unit_test(test_accepted),
-		cmocka_unit_test(test_blank),	      cmocka_unit_test(test_line),
+		cmocka_unit_test(test_long_integers), cmocka_unit_test(test_problems),
+		cmocka_unit_test(test_accepted),      cmocka_unit_test(test_blank),
+		cmocka_unit_test(test_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, teardown);

@@ -45,7 +45,8 @@ static const char *message(const struct confdir *dir)
 static void test_nothing(void **state)
 {
 	struct confdir *dir = *state;
-	struct conf_sources sources = {.system_dir = confdir_path(dir, "none"), .user_dir = confdir_path(dir, "none")};
+	struct conf_sources sources = {.system_dir = confdir_path(dir, "none"),
+				       .user_dir = confdir_path(dir, "none")};
 
 	assert_int_equal(read_sources(&(struct conf_sources){0}), 0);
 	assert_int_equal(read_sources(&sources), 0);
@@ -88,11 +89,13 @@ static void test_includes(void **state)
 {
 	struct confdir *dir = *state;
 
-	confdir_write(dir, "sub/a.conf", "include = \"b.conf\"; race = { attemptDelay = 20; maxInFlight = 2; };\n"
-					 "rules = ( { remote = { port = 2; } } );\n"
-					 "hosts = ( { name = \"a\"; address = \"::2\"; } );");
-	confdir_write(dir, "sub/b.conf", "race = { attemptDelay = 30; maxInFlight = 3; firstFamilyCount = 3; };\n"
-					 "rules = ( { remote = { port = 3; } } );");
+	confdir_write(dir, "sub/a.conf",
+		      "include = \"b.conf\"; race = { attemptDelay = 20; maxInFlight = 2; };\n"
+		      "rules = ( { remote = { port = 2; } } );\n"
+		      "hosts = ( { name = \"a\"; address = \"::2\"; } );");
+	confdir_write(dir, "sub/b.conf",
+		      "race = { attemptDelay = 30; maxInFlight = 3; firstFamilyCount = 3; };\n"
+		      "rules = ( { remote = { port = 3; } } );");
 	confdir_write(dir, "c.conf", "race = { firstFamilyCount = 4; resolutionDelay = 4; };\n"
 				     "rules = ( { remote = { port = 4; } } );");
 	assert_int_equal(read_text(dir, "race = { attemptDelay = 10; };\n"
@@ -134,14 +137,19 @@ static void test_refused_includes(void **state)
 	static const struct {
 		const char *text, *message;
 	} rows[] = {
-		{"# 1\ninclude = \"none.conf\";", "main.conf:2: 'DIR/none.conf' cannot be read: No such file or directory"},
-		{"include = \"main.conf\";", "main.conf:1: include loop: 'DIR/main.conf' is being read already"},
-		{"\n\ninclude = \"loop.conf\";", "loop.conf:2: include loop: 'DIR/main.conf' is being read already"},
+		{"# 1\ninclude = \"none.conf\";",
+		 "main.conf:2: 'DIR/none.conf' cannot be read: No such file or directory"},
+		{"include = \"main.conf\";",
+		 "main.conf:1: include loop: 'DIR/main.conf' is being read already"},
+		{"\n\ninclude = \"loop.conf\";",
+		 "loop.conf:2: include loop: 'DIR/main.conf' is being read already"},
 		{"include = \"bad.conf\";", "bad.conf:2: unknown key 'foo'"},
-		{"include = \"empty.conf\";", "empty.conf:1: is empty: expected settings, or a comment that says why "
-					      "there are none"},
+		{"include = \"empty.conf\";",
+		 "empty.conf:1: is empty: expected settings, or a comment that says why "
+		 "there are none"},
 		{"include = \".\";", "/.:1: is a directory: expected a file"},
-		{"include = \"\";", "main.conf:1: 'include' is \"\": expected the name of a file; or a list of up to 64"},
+		{"include = \"\";",
+		 "main.conf:1: 'include' is \"\": expected the name of a file; or a list of up to 64"},
 	};
 	struct confdir *dir = *state;
 
@@ -181,7 +189,8 @@ static void test_include_bounds(void **state)
 		confdir_write(dir, name, text);
 	}
 	confdir_write(dir, "wide7.conf", "#");
-	assert_int_equal(read_sources(&(struct conf_sources){.file = confdir_path(dir, "wide0.conf")}), -EMFILE);
+	assert_int_equal(read_sources(&(struct conf_sources){.file = confdir_path(dir, "wide0.conf")}),
+			 -EMFILE);
 	assert_non_null(strstr(error.text, "more than 64 files"));
 }
 
@@ -191,13 +200,16 @@ static void test_options(void **state)
 		const char *option, *message;
 	} rows[] = {
 		{"race", "-o race: expected KEY=VALUE"},
-		{"race.attemptDelay=9", "-o race.attemptDelay=9: 'attemptDelay' is 9: expected milliseconds from 10 to 2000"},
-		{"attemptDelay=9", "-o attemptDelay=9: unknown key 'attemptDelay' (did you mean 'race.attemptDelay'?)"},
+		{"race.attemptDelay=9",
+		 "-o race.attemptDelay=9: 'attemptDelay' is 9: expected milliseconds from 10 to 2000"},
+		{"attemptDelay=9",
+		 "-o attemptDelay=9: unknown key 'attemptDelay' (did you mean 'race.attemptDelay'?)"},
 		{"rules=({", "-o rules=({: the group or list that begins here has no end"},
 		{"resolver=", "-o resolver=: 'resolver' is \"\": expected \"system\" or \"taps\""},
 		{"hosts.a b=::1", "-o hosts.a b=::1: 'name' is \"a b\": expected a host name"},
-		{"race.enabled=true; foo = 1", "-o race.enabled=true; foo = 1: 'enabled' is \"true; foo = 1\": "
-					       "expected true or false"},
+		{"race.enabled=true; foo = 1",
+		 "-o race.enabled=true; foo = 1: 'enabled' is \"true; foo = 1\": "
+		 "expected true or false"},
 	};
 
 	(void)state;
@@ -229,6 +241,9 @@ static void test_security(void **state)
 		{plain, "include = \"x\";", NULL, NULL, true},
 		{plain, plain, "x", NULL, false},
 		{plain, plain, plain, "x", false},
+		{"rules = ( { securty = { }; } );", NULL, NULL, NULL, true},
+		{"rules = ( { sceurity = { }; } );", NULL, NULL, NULL, true},
+		{"rules = ( { scrutiny = { }; } );", NULL, NULL, NULL, false},
 	};
 	struct confdir *dir = *state;
 
@@ -311,9 +326,10 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_nothing),	     TEST(test_layers),	  TEST(test_includes), TEST(test_relative_includes),
-		TEST(test_refused_includes), TEST(test_include_bounds), TEST(test_options), TEST(test_security),
-		TEST(test_security_unread),  TEST(test_foreign_home),
+		TEST(test_nothing),	      TEST(test_layers),	   TEST(test_includes),
+		TEST(test_relative_includes), TEST(test_refused_includes), TEST(test_include_bounds),
+		TEST(test_options),	      TEST(test_security),	   TEST(test_security_unread),
+		TEST(test_foreign_home),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

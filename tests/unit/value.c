@@ -67,9 +67,11 @@ static void test_scalar_in_list(void **state)
 
 	(void)state;
 	values.policy.race.enabled = true;
-	assert_int_equal(value_read(&reader, &conf_keys[KEY_RACE_enabled], &in, 1, true, &values, &wrong), -EINVAL);
+	assert_int_equal(value_read(&reader, &conf_keys[KEY_RACE_enabled], &in, 1, true, &values, &wrong),
+			 -EINVAL);
 	assert_true(values.policy.race.enabled);
-	assert_int_equal(value_read(&reader, &conf_keys[KEY_RACE_enabled], &in, 1, false, &values, &wrong), 0);
+	assert_int_equal(value_read(&reader, &conf_keys[KEY_RACE_enabled], &in, 1, false, &values, &wrong),
+			 0);
 	assert_false(values.policy.race.enabled);
 }
 
@@ -83,7 +85,8 @@ static void test_field_sizes(void **state)
 	memset(&values, 0xff, sizeof(values));
 	assert_int_equal(value_read(&reader, &conf_keys[KEY_REMOTE_port], &in, 1, false, &values, &wrong), 0);
 	assert_int_equal(values.policy.remote.port, 8);
-	assert_int_equal(value_read(&reader, &conf_keys[KEY_RACE_maxInFlight], &in, 1, false, &values, &wrong), 0);
+	assert_int_equal(
+		value_read(&reader, &conf_keys[KEY_RACE_maxInFlight], &in, 1, false, &values, &wrong), 0);
 	assert_int_equal(values.policy.race.max_in_flight, 8);
 	assert_true(values.policy.race.first_family_count == (unsigned)-1);
 	assert_string_equal(value_format(&arena, &conf_keys[KEY_RACE_maxInFlight], &values), "8");
@@ -154,8 +157,30 @@ static void test_selection_list(void **state)
 	}
 	assert_int_equal(value_read(&reader, key, in, SELECTION_MAX, true, &values, &wrong), 0);
 	assert_int_equal(value_read(&reader, key, in, SELECTION_MAX + 1, true, &values, &wrong), -EINVAL);
-	assert_int_equal(value_read(&reader, key_find(SECTION_PROPERTIES, "reliability"), in, 1, true, &values, &wrong),
+	assert_int_equal(value_read(&reader, key_find(SECTION_PROPERTIES, "reliability"), in, 1, true,
+				    &values, &wrong),
 			 -EINVAL);
+}
+
+static void test_flags(void **state)
+{
+	const struct conf_key *key = &conf_keys[KEY_SECURITY_allowedSecurityProtocols];
+	struct value_input in[] = {TEXT("TLS1.3"), TEXT("TLS1.2"), TEXT("TLS1.1")};
+	const struct value_input *wrong;
+	struct conf_values values = {0};
+
+	(void)state;
+	assert_int_equal(value_read(&reader, key, in, 1, false, &values, &wrong), 0);
+	assert_int_equal(values.security.allowed_security_protocols, SECURITY_TLS_1_3);
+	assert_string_equal(value_format(&arena, key, &values), "\"TLS1.3\"");
+	assert_int_equal(value_read(&reader, key, in, 2, true, &values, &wrong), 0);
+	assert_int_equal(values.security.allowed_security_protocols, SECURITY_TLS_1_2 | SECURITY_TLS_1_3);
+	assert_string_equal(value_format(&arena, key, &values), "( \"TLS1.2\", \"TLS1.3\" )");
+	assert_int_equal(value_read(&reader, key, in, 3, true, &values, &wrong), -EINVAL);
+	assert_ptr_equal(wrong, &in[2]);
+	assert_int_equal(value_read(&reader, key, in, 0, true, &values, &wrong), -EINVAL);
+	assert_null(wrong);
+	assert_int_equal(values.security.allowed_security_protocols, SECURITY_TLS_1_2 | SECURITY_TLS_1_3);
 }
 
 static void test_expects(void **state)
@@ -172,13 +197,17 @@ static void test_expects(void **state)
 		{KEY_HOST_address, "an address; or a list of up to 16"},
 		{KEY_HOST_name, "a host name"},
 		{KEY_TOP_race, "a group { }"},
+		{KEY_TOP_rules, "a group { }, or a list ( ) of groups"},
+		{KEY_SECURITY_trust, "\"system\" or the name of a file"},
+		{KEY_SECURITY_allowedSecurityProtocols, "\"TLS1.2\" or \"TLS1.3\"; or a list of up to 2"},
 		{KEY_PROPERTIES_reliability, "require|prefer|none|avoid|prohibit"},
 	};
 	char buf[128];
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		assert_string_equal(value_expects(&conf_keys[rows[i].key], buf, sizeof(buf)), rows[i].expects);
+		assert_string_equal(value_expects(&conf_keys[rows[i].key], buf, sizeof(buf)),
+				    rows[i].expects);
 }
 
 static void test_inputs_shown(void **state)
@@ -235,6 +264,7 @@ int main(void)
 		cmocka_unit_test(test_one_or_many),	cmocka_unit_test(test_list_bounds),
 		cmocka_unit_test(test_scalar_in_list),	cmocka_unit_test(test_field_sizes),
 		cmocka_unit_test(test_properties),	cmocka_unit_test(test_selection_list),
+		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_expects),		cmocka_unit_test(test_inputs_shown),
 		cmocka_unit_test(test_what_kinds_are),	cmocka_unit_test(test_nothing_set),
 	};
