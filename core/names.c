@@ -2,8 +2,8 @@
  *
  * lookups[] holds answers the application got.  A connect() asks it with an address alone, so each
  * lookup carries a filter word with one bit per address: most of the table is ruled out without
- * touching the addresses.  notes[] holds what was begun and what failed, per name and address.
- * Nothing is allocated; the least recent element makes room. */
+ * touching the addresses.  notes[] holds what was begun and what failed, per name and address; their
+ * names' hashes lie apart for the same reason.  Nothing is allocated; the least recent element makes room. */
 #include "core/names.h"
 #include "core/host.h"
 
@@ -16,8 +16,6 @@
 
 /* What happened to the attempts at one address of a name. */
 struct note {
-	uint32_t hash;  /* of the name */
-	uint64_t stamp; /* 0: free */
 	int64_t begun;  /* when the application began the last attempt; only meant while `failed` is NEVER */
 	int64_t failed; /* when an attempt failed; NEVER if the last one did not */
 	int owed;       /* error to report at once, or 0 */
@@ -29,10 +27,16 @@ struct note {
 
 static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t last_stamp; /* grows with every change: the order of events where times are equal */
+
+/* In use from the beginning up to n_lookups: they are replaced, but not taken out. */
+static unsigned n_lookups;
 static uint64_t filters[NAMES_LOOKUPS_MAX];
 static uint32_t hashes[NAMES_LOOKUPS_MAX];
-static uint64_t stamps[NAMES_LOOKUPS_MAX]; /* 0: free */
+static uint64_t stamps[NAMES_LOOKUPS_MAX];
 static struct names_entry lookups[NAMES_LOOKUPS_MAX];
+
+static uint32_t note_hashes[NOTES_MAX];
+static uint64_t note_stamps[NOTES_MAX]; /* 0: free */
 static struct note notes[NOTES_MAX];
 
 /* Host names compare as in the DNS: ASCII letters without case (RFC 4343), whatever the locale. */
@@ -85,21 +89,21 @@ static bool holds(const struct names_entry *entry, const struct taps_addr *addr)
 	return false;
 }
 
-/* The place of an equal lookup, or else the least recent one. */
+/* The place of an equal lookup, or else a free one, or else the least recent one. */
 static unsigned lookup_place(const char *name, uint32_t hash, int family, pid_t thread)
 {
 	unsigned oldest = 0;
 
-	for (unsigned i = 0; i < NAMES_LOOKUPS_MAX; i++) {
+	for (unsigned i = 0; i < n_lookups; i++) {
 		const struct names_entry *entry = &lookups[i];
 
-		if (stamps[i] && hashes[i] == hash && entry->family == family && entry->thread == thread &&
+		if (hashes[i] == hash && entry->family == family && entry->thread == thread &&
 		    same_name(entry->name, name))
 			return i;
 		if (stamps[i] < stamps[oldest])
 			oldest = i;
 	}
-	return oldest;
+	return n_lookups < NAMES_LOOKUPS_MAX ? n_lookups++ : oldest;
 }
 
 /* Copies the addresses without their ports, each once.  Returns the filter word. */
@@ -167,8 +171,8 @@ static int find_lookup(const struct taps_addr *addr, pid_t thread, bool *ret_amb
 	uint64_t bit = filter_bit(addr);
 	int best = -1, seen = -1;
 
-	for (int i = 0; i < NAMES_LOOKUPS_MAX; i++) {
-		if (!stamps[i] || !(filters[i] & bit) || !holds(&lookups[i], addr))
+	for (int i = 0; i < (int)n_lookups; i++) {
+		if (!(filters[i] & bit) || !holds(&lookups[i], addr))
 			continue;
 		if (seen >= 0 && !same_name(lookups[seen].name, lookups[i].name))
 			*ret_ambiguous = true;
@@ -194,26 +198,28 @@ bool names_find(const struct taps_addr *addr, pid_t thread, struct names_entry *
 	return at >= 0;
 }
 
-static bool note_is(const struct note *note, uint32_t hash, const char *name)
+static bool note_is(unsigned at, uint32_t hash, const char *name)
 {
-	return note->stamp && note->hash == hash && same_name(note->name, name);
+	return note_hashes[at] == hash && note_stamps[at] && same_name(notes[at].name, name);
 }
 
-static struct note *find_note(const struct taps_addr *addr, uint32_t hash, const char *name)
+/* The place of the note on an address of a name, or -1. */
+static int find_note(const struct taps_addr *addr, uint32_t hash, const char *name)
 {
-	for (struct note *note = notes; note < notes + NOTES_MAX; note++)
-		if (note_is(note, hash, name) && addr_equal(&note->addr, addr))
-			return note;
-	return NULL;
+	for (unsigned i = 0; i < NOTES_MAX; i++)
+		if (note_is(i, hash, name) && addr_equal(&notes[i].addr, addr))
+			return (int)i;
+	return -1;
 }
 
-static struct note *oldest_note(void)
+/* A free place, or that of the least recent note. */
+static int oldest_note(void)
 {
-	struct note *oldest = notes;
+	int oldest = 0;
 
-	for (struct note *note = notes; note < notes + NOTES_MAX; note++)
-		if (note->stamp < oldest->stamp)
-			oldest = note;
+	for (int i = 0; i < NOTES_MAX && note_stamps[oldest]; i++)
+		if (note_stamps[i] < note_stamps[oldest])
+			oldest = i;
 	return oldest;
 }
 
@@ -221,15 +227,16 @@ static struct note *oldest_note(void)
 static struct note *make_note(const struct taps_addr *addr, const char *name)
 {
 	uint32_t hash = hash_name(name);
-	struct note *note = find_note(addr, hash, name);
+	int at = find_note(addr, hash, name);
 
-	if (!note) {
-		note = oldest_note();
-		*note = (struct note){.hash = hash, .failed = NEVER, .addr = *addr};
-		copy_name(note->name, name);
+	if (at < 0) {
+		at = oldest_note();
+		note_hashes[at] = hash;
+		notes[at].addr = *addr;
+		copy_name(notes[at].name, name);
 	}
-	note->stamp = ++last_stamp;
-	return note;
+	note_stamps[at] = ++last_stamp;
+	return &notes[at];
 }
 
 void names_note_attempt(const struct taps_addr *addr, const char *name, int64_t now)
@@ -264,23 +271,22 @@ void names_note_success(const char *name)
 	uint32_t hash = hash_name(name);
 
 	pthread_mutex_lock(&names_lock);
-	for (struct note *note = notes; note < notes + NOTES_MAX; note++)
-		if (note_is(note, hash, name))
-			note->stamp = 0;
+	for (unsigned i = 0; i < NOTES_MAX; i++)
+		if (note_is(i, hash, name))
+			note_stamps[i] = 0;
 	pthread_mutex_unlock(&names_lock);
 }
 
 int names_take_failure(const struct taps_addr *addr, const char *name, int64_t now)
 {
-	struct note *note;
-	int error = 0;
+	int error = 0, at;
 
 	pthread_mutex_lock(&names_lock);
-	note = find_note(addr, hash_name(name), name);
-	if (note && note->owed) {
-		if (now - note->failed <= FAILURE_NS)
-			error = note->owed;
-		note->owed = 0;
+	at = find_note(addr, hash_name(name), name);
+	if (at >= 0) {
+		if (notes[at].owed && now - notes[at].failed <= FAILURE_NS)
+			error = notes[at].owed;
+		notes[at].owed = 0;
 	}
 	pthread_mutex_unlock(&names_lock);
 	return error;
@@ -300,7 +306,7 @@ bool names_races_itself(const struct taps_addr *addr, const char *name, int64_t 
 
 	pthread_mutex_lock(&names_lock);
 	for (unsigned i = 0; i < NOTES_MAX && !found; i++)
-		found = note_is(&notes[i], hash, name) && is_rival(&notes[i], addr, now);
+		found = note_is(i, hash, name) && is_rival(&notes[i], addr, now);
 	pthread_mutex_unlock(&names_lock);
 	return found;
 }
@@ -318,7 +324,7 @@ void names_fork_done(void)
 void names_clear(void)
 {
 	pthread_mutex_lock(&names_lock);
-	memset(stamps, 0, sizeof(stamps));
-	memset(notes, 0, sizeof(notes));
+	n_lookups = 0;
+	memset(note_stamps, 0, sizeof(note_stamps));
 	pthread_mutex_unlock(&names_lock);
 }
