@@ -143,39 +143,6 @@ static int load_pins(struct tls_credentials *credentials, struct tls_reason *rea
 	return 0;
 }
 
-static char *pin_text(gnutls_x509_crt_t crt)
-{
-	uint8_t pin[TLS_PIN_SIZE];
-	gnutls_datum_t raw = {pin, sizeof(pin)}, text = {NULL, 0};
-	char *copy = NULL;
-
-	if (tls_verify_pin(crt, pin) == 0 && gnutls_base64_encode2(&raw, &text) == 0)
-		copy = strndup((char *)text.data, text.size);
-	gnutls_free(text.data);
-	return copy;
-}
-
-char *tls_credentials_pin_of_file(const char *path)
-{
-	gnutls_x509_crt_t crt;
-	gnutls_datum_t text;
-	uint8_t *data;
-	size_t size;
-	char *pin = NULL;
-
-	if (tls_file_read(path, &data, &size, NULL))
-		return NULL;
-	text = (gnutls_datum_t){data, (unsigned)size};
-	if (gnutls_x509_crt_init(&crt) == 0) {
-		if (gnutls_x509_crt_import(crt, &text, GNUTLS_X509_FMT_PEM) == 0 ||
-		    gnutls_x509_crt_import(crt, &text, GNUTLS_X509_FMT_DER) == 0)
-			pin = pin_text(crt);
-		gnutls_x509_crt_deinit(crt);
-	}
-	free(data);
-	return pin;
-}
-
 /* --- how the handshake goes --- */
 
 static int load_priority(struct tls_credentials *credentials, struct tls_reason *reason)

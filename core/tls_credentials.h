@@ -29,8 +29,4 @@ const uint8_t *tls_credentials_policy(const struct tls_credentials *credentials)
  * guards *credentials against other threads. */
 int tls_credentials_refresh(struct tls_credentials **credentials, int64_t now, struct tls_reason *reason);
 
-/* The pin (SHA-256 of the SubjectPublicKeyInfo, base64) of the first certificate in a file, PEM or DER, as
- * options.pins has it.  The caller frees it; NULL if there is none or it cannot be read. */
-char *tls_credentials_pin_of_file(const char *path);
-
 #endif
