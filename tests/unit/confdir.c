@@ -19,10 +19,11 @@
 int confdir_setup(void **state)
 {
 	struct confdir *dir = malloc(sizeof(*dir));
+	const char *parent = getenv("TMPDIR");
 
 	if (!dir)
 		return -1;
-	memcpy(dir->path, "/tmp/conf.XXXXXX", sizeof("/tmp/conf.XXXXXX"));
+	snprintf(dir->path, sizeof(dir->path), "%s/conf.XXXXXX", parent ? parent : P_tmpdir);
 	if (!mkdtemp(dir->path) || chmod(dir->path, 0755) < 0)
 		return -1;
 	*state = dir;

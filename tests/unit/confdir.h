@@ -7,7 +7,7 @@
 #include "conf/policy.h"
 
 struct confdir {
-	char path[32];
+	char path[256];
 };
 
 /* cmocka's setup and teardown: *state is the struct confdir, whose directory goes with all that is in it. */
