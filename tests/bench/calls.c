@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BLOCKS 201
+#define BLOCKS 101
 #define BLOCK_CALLS 100 /* as many one-byte packets as a Unix socket surely holds */
 
 static int zero, null, pair[2], idle[2], set;
