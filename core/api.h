@@ -149,6 +149,9 @@ struct taps_host {
 	 * With the lock held. */
 	void (*slot_forget)(struct taps_slot *slot);
 
+	/* The process that this memory belongs to: getpid(2) without the call. */
+	pid_t (*process)(void);
+
 	/* Whether this thread is inside the core: connects of signal handlers then go straight to the
 	 * kernel, since a lock may be held.  A driver that waits without any lock leaves meanwhile. */
 	void (*enter)(void);
@@ -190,6 +193,24 @@ struct taps_core {
 	/* The last descriptor is gone, or the slot was forgotten.  Takes the slot's reference to
 	 * `conn`.  Async-signal-safe: it only marks and wakes. */
 	void (*released)(void *conn);
+
+	/* LAYERED slots.  recvmsg(2) and sendmsg(2) with their flags, shutdown(2), FIONREAD; -errno.  The caller
+	 * raises SIGPIPE. */
+	ssize_t (*recv)(struct taps_slot *slot, int fd, struct msghdr *msg, int flags);
+	ssize_t (*send)(struct taps_slot *slot, int fd, const struct msghdr *msg, int flags);
+	int (*shutdown)(struct taps_slot *slot, int fd, int how);
+	size_t (*pending)(struct taps_slot *slot);
+	/* The kernel says that fd is readable: is it, to the application?  1 or 0. */
+	int (*readable)(struct taps_slot *slot, int fd);
+	/* The slot's last descriptor is about to be closed, or the process to end: says goodbye to the peer
+	 * and waits, at most `ms`, until the kernel has everything. */
+	void (*ending)(struct taps_slot *slot, int fd, int ms);
+	/* listen(2) is about to be called: 0 or -errno. */
+	int (*listening)(struct taps_slot *slot, int fd);
+	/* fd was accepted from a LISTENING slot and is `slot`: 0, or -errno (the caller closes it). */
+	int (*accepted)(struct taps_slot *listener, struct taps_slot *slot, int fd);
+	/* A LAYERED descriptor was made non-blocking. */
+	void (*unblocked)(struct taps_slot *slot, int fd);
 
 	/* getsockname(2), getpeername(2) of a DISGUISED slot. */
 	int (*name)(struct taps_slot *slot, bool peer, struct sockaddr *addr, socklen_t *len);

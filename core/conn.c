@@ -4,14 +4,24 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/host.h"
 #include "core/path.h"
 #include "core/resolve.h"
+#include "core/secure.h"
 #include "core/trace.h"
 
-static struct conn *_Atomic graves;
+static void conn_free(struct handle *handle)
+{
+	struct conn *conn = (struct conn *)handle;
+
+	resolve_free(conn->resolve);
+	if (conn->conf)
+		conf_unref(conn->conf);
+	taps_host->free(conn);
+}
 
 struct conn *conn_new(const struct taps_connect_call *call, struct conf *conf, const struct policy *policy,
 		      const struct names_entry *entry)
@@ -20,9 +30,9 @@ struct conn *conn_new(const struct taps_connect_call *call, struct conf *conf, c
 
 	if (!conn)
 		return NULL;
-	atomic_store(&conn->refs, 1);
+	handle_init(&conn->handle, HANDLE_CONN, conn_free);
 	conn->slot = call->slot;
-	conn->conf = conf_ref(conf);
+	conn->conf = conf ? conf_ref(conf) : NULL;
 	conn->policy = *policy;
 	conn->family = AF_UNSPEC;
 	if (entry) {
@@ -41,31 +51,17 @@ struct conn *conn_new(const struct taps_connect_call *call, struct conf *conf, c
 
 void conn_ref(struct conn *conn)
 {
-	atomic_fetch_add(&conn->refs, 1);
+	handle_ref(&conn->handle);
 }
 
 void conn_unref(struct conn *conn)
 {
-	struct conn *head;
-
-	if (atomic_fetch_sub(&conn->refs, 1) != 1)
-		return;
-	head = atomic_load(&graves);
-	do
-		conn->next_grave = head;
-	while (!atomic_compare_exchange_weak(&graves, &head, conn));
+	handle_unref(&conn->handle);
 }
 
-void conn_reap(void)
+bool conn_is_bound_to_core(const struct conn *conn)
 {
-	struct conn *conn = atomic_exchange(&graves, NULL), *next;
-
-	for (; conn; conn = next) {
-		next = conn->next_grave;
-		resolve_free(conn->resolve);
-		conf_unref(conn->conf);
-		taps_host->free(conn);
-	}
+	return conn->policy.security || conn->policy.remote.host || conn->policy.remote.port;
 }
 
 bool conn_hold_slot(struct conn *conn)
@@ -248,6 +244,32 @@ static void no_fast_open(const struct conn *conn, int fd)
 		taps_host->setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &off, sizeof(off));
 }
 
+static void note_reason(struct conn *conn, const char *reason)
+{
+	if (!conn->reason[0])
+		snprintf(conn->reason, sizeof(conn->reason), "%s", reason);
+}
+
+/* Every candidate of a secured connection has the same security, or none is tried. */
+static int add_security(struct conn *conn, struct attempt *attempt)
+{
+	struct taps_addr remote = addr_unmap(&attempt->candidate.remote);
+	char address[ADDR_TEXT_MAX], reason[SECURE_REASON_MAX];
+	struct secure_peer peer = {
+		.name = conn->identity ? conn->identity : conn->name[0] ? conn->name : NULL,
+		.address = addr_format_host(&remote, address),
+		.port = addr_port(&remote),
+	};
+	struct layer *top = secure_layer(conn->policy.security, false, &peer, attempt->top, reason);
+
+	if (top) {
+		attempt->top = top;
+		return 0;
+	}
+	note_reason(conn, reason);
+	return -EPROTO;
+}
+
 static int open_attempt(struct conn *conn, unsigned leaf, int64_t now)
 {
 	struct attempt *attempt = &conn->attempts[leaf];
@@ -273,7 +295,9 @@ static int open_attempt(struct conn *conn, unsigned leaf, int64_t now)
 	attempt->top = tcp_layer(&options);
 	if (!attempt->top && !attempt->own)
 		taps_host->fd_drop(options.fd);
-	return attempt->top ? 0 : -ENOMEM;
+	if (!attempt->top)
+		return -ENOMEM;
+	return conn->policy.security ? add_security(conn, attempt) : 0;
 }
 
 static void close_attempt(struct conn *conn, unsigned leaf)
@@ -284,6 +308,10 @@ static void close_attempt(struct conn *conn, unsigned leaf)
 
 static void leaf_ended(struct conn *conn, unsigned leaf, int error, int64_t now)
 {
+	struct layer *top = conn->attempts[leaf].top;
+
+	if (top && top->ops->reason)
+		note_reason(conn, top->ops->reason(top));
 	race_leaf_failed(&conn->race, leaf, error, now);
 	close_attempt(conn, leaf);
 	/* A loop over the answer comes to the others next, and need not wait for them again.  The address
@@ -302,13 +330,16 @@ static void advance(struct conn *conn, unsigned leaf)
 		race_leaf_ready(&conn->race, leaf, now_ns());
 	else if (result == -EINTR)
 		conn->interrupted = true;
+	else if (result == -EAGAIN && attempt->wants.securing)
+		race_leaf_progress(&conn->race, leaf, now_ns());
 	else if (result != -EAGAIN)
 		leaf_ended(conn, leaf, -result, now_ns());
 }
 
 static void start(struct conn *conn, unsigned leaf, int64_t now)
 {
-	int result = open_attempt(conn, leaf, now);
+	/* An accepted connection comes with its chain. */
+	int result = conn->attempts[leaf].top ? 0 : open_attempt(conn, leaf, now);
 
 	if (result < 0)
 		leaf_ended(conn, leaf, -result, now);

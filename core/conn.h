@@ -11,6 +11,7 @@
 #include "conf/policy.h"
 #include "core/api.h"
 #include "core/candidate.h"
+#include "core/handle.h"
 #include "core/layer.h"
 #include "core/loop.h"
 #include "core/names.h"
@@ -29,8 +30,8 @@ struct attempt {
 enum conn_state { CONN_RACING, CONN_WON, CONN_LOST };
 
 struct conn {
-	struct loop_client client; /* first: the loop hands this back */
-	_Atomic unsigned refs;     /* the slot's, and the driver's */
+	struct handle handle;      /* first; references: the slot's, and the driver's */
+	struct loop_client client;
 	struct taps_slot *slot;    /* valid only between conn_hold_slot and conn_release_slot, or while
 	                              a call of the application's holds it */
 	_Atomic bool released;     /* the slot let go: nobody is there any more */
@@ -47,14 +48,14 @@ struct conn {
 	struct race race;
 	struct attempt attempts[RACE_MAX_LEAVES];
 	struct resolve *resolve;   /* answers still to come, or NULL */
-	enum conn_state state;
+	_Atomic enum conn_state state;
 	unsigned winner;
 	_Atomic int error;         /* LOST: to be reported once */
 
-	int app_fd;   /* the number that the application used, while its own file is there; else -1 */
-	int own_fd;   /* its original file, while a placeholder is under the number; else -1 */
-	int peer_fd;  /* the placeholder's far end, or -1 */
-	bool blocking;
+	int app_fd;           /* the number that the application used, while its own file is there; else -1 */
+	_Atomic int own_fd;   /* its original file, while a placeholder is under the number; else -1 */
+	_Atomic int peer_fd;  /* the placeholder's far end, or -1 */
+	_Atomic bool blocking;
 	void *frame;          /* blocking: of the connect() that drives */
 	struct conn *outer;   /* blocking: the connect() that a signal handler's interrupted */
 	bool interrupted;     /* a signal came while the transport blocked */
@@ -64,17 +65,19 @@ struct conn {
 	int64_t begun;
 	struct taps_addr bound; /* SLOT_BOUND: the local address that the application chose, any port */
 	struct taps_addr local; /* DISGUISED: the name that getsockname reports */
-	struct conn *next_grave;
+	char reason[320]; /* why the most preferred candidate failed, where a layer has words for it */
+	const char *identity;      /* a name that the policy gives the peer, or NULL: conn->name */
 };
 
 /* Makes a connection for the call; takes the policy and a reference to conf.  NULL when memory is short. */
 struct conn *conn_new(const struct taps_connect_call *call, struct conf *conf, const struct policy *policy,
 		      const struct names_entry *entry);
 void conn_ref(struct conn *conn);
-/* Async-signal-safe: the last reference only puts the connection on a list; conn_reap() frees it. */
+/* Async-signal-safe. */
 void conn_unref(struct conn *conn);
-/* Frees what was let go.  From core calls that may allocate, and from the loop. */
-void conn_reap(void);
+
+/* Must the connection go through the core, whatever fails?  Secured, or to another remote than asked for. */
+bool conn_is_bound_to_core(const struct conn *conn);
 
 /* Fills in the candidates from the answer of a look-up (`addrs`, ports ignored).  Returns their number,
  * or -EPROTONOSUPPORT when no protocol stack has what the policy requires. */

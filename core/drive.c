@@ -11,10 +11,21 @@
 #include "core/host.h"
 #include "core/place.h"
 #include "core/resolve.h"
+#include "core/stream.h"
 #include "core/trace.h"
+#include "core/wait.h"
 
 #define SELF_RACE_NS NS_PER_S
 #define BUSY_NS (2 * NS_PER_MS) /* how often a second thread looks whether the first is done */
+
+/* One line that says who was refused, why, and by which rule. */
+static void say_refused(const struct conn *conn)
+{
+	char text[ADDR_TEXT_MAX];
+
+	wait_say("%s%s%s: %s (rule %s)", conn->name, conn->name[0] ? ", " : "", addr_format(&conn->asked, text),
+		 conn->reason[0] ? conn->reason : strerror(atomic_load(&conn->error)), conn->policy.security->rule);
+}
 
 static void note_outcome(struct conn *conn)
 {
@@ -23,45 +34,8 @@ static void note_outcome(struct conn *conn)
 	conn_trace(conn, now);
 	if (conn->state == CONN_WON && conn->name[0])
 		names_note_success(conn->name);
-}
-
-/* connect(2) of a blocking socket is restarted by the kernel after a handler with SA_RESTART, and
- * gives EINTR after any other.  poll(2) cannot tell which ran, so: is there a handler that does not
- * restart? */
-static bool a_handler_interrupts(const struct conn *conn)
-{
-	struct sigaction action;
-	int sig;
-
-	/* With SO_SNDTIMEO no call is restarted (signal(7)). */
-	if (conn->patience_end != INT64_MAX)
-		return true;
-
-	for (sig = 1; sig < NSIG; sig++) {
-		if (sig == SIGKILL || sig == SIGSTOP || sigaction(sig, NULL, &action) != 0)
-			continue;
-		if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN &&
-		    !(action.sa_flags & SA_RESTART))
-			return true;
-	}
-	return false;
-}
-
-static int wait_for(struct pollfd *fds, unsigned n, int64_t deadline, int64_t now)
-{
-	struct timespec ts, *timeout = NULL;
-	int result;
-
-	if (deadline != INT64_MAX) {
-		int64_t left = deadline > now ? deadline - now : 0;
-
-		ts = (struct timespec){left / NS_PER_S, left % NS_PER_S};
-		timeout = &ts;
-	}
-	taps_host->leave();
-	result = taps_host->ppoll(fds, n, timeout, NULL) < 0 ? -errno : 0;
-	taps_host->enter();
-	return result;
+	if (conn->state == CONN_LOST && conn->policy.security)
+		say_refused(conn);
 }
 
 /* Another thread shut the socket down: what its own attempt made of that. */
@@ -87,7 +61,7 @@ static int race_here(struct conn *conn)
 			return 0;
 		if (atomic_load(&conn->abandoned))
 			return -shut_down_error(conn);
-		if (conn->interrupted && a_handler_interrupts(conn))
+		if (conn->interrupted && wait_interrupted(conn->patience_end != INT64_MAX))
 			return -EINTR;
 		conn->interrupted = false;
 		now = now_ns();
@@ -97,10 +71,10 @@ static int race_here(struct conn *conn)
 		if (conn->patience_end < deadline)
 			deadline = conn->patience_end;
 		n = conn_pollfds(conn, fds, LOOP_FDS_MAX);
-		result = wait_for(fds, n, deadline, now);
+		result = wait_fds(fds, n, deadline, now);
 		if (result < 0)
 			n = 0;
-		if (result == -EINTR && a_handler_interrupts(conn))
+		if (result == -EINTR && wait_interrupted(conn->patience_end != INT64_MAX))
 			return -EINTR;
 	}
 }
@@ -119,12 +93,10 @@ static int finish_here(struct conn *conn)
 	int result = -atomic_load(&conn->error);
 
 	note_outcome(conn);
-	if (conn->state == CONN_WON) {
-		place_win(conn);
-		result = 0;
-	} else {
+	if (conn->state == CONN_WON)
+		result = place_win(conn);
+	else
 		make_new(conn->app_fd);
-	}
 	conn_cancel(conn);
 	return result;
 }
@@ -260,14 +232,22 @@ static struct conn *conn_of(struct loop_client *client)
 	return (struct conn *)((char *)client - offsetof(struct conn, client));
 }
 
+/* Short of memory at the very end, the connection is lost after all. */
+static bool won_behind(struct conn *conn)
+{
+	int result = place_win(conn);
+
+	if (result < 0)
+		atomic_store(&conn->error, -result);
+	return result == 0;
+}
+
 /* Ends a race on the loop's thread, if the application still has the socket. */
 static void finish_behind(struct conn *conn)
 {
 	note_outcome(conn);
 	if (conn_hold_slot(conn)) {
-		if (conn->state == CONN_WON)
-			place_win(conn);
-		else
+		if (conn->state != CONN_WON || !won_behind(conn))
 			place_fail(conn);
 		conn_release_slot(conn);
 	}
@@ -278,7 +258,7 @@ static bool run_behind(struct loop_client *client, int64_t now)
 {
 	struct conn *conn = conn_of(client);
 
-	conn_reap();
+	handle_reap();
 	if (!conn->abandoned && !atomic_load(&conn->released)) {
 		conn_step(conn, client->fds, client->n_fds, now);
 		if (conn->state == CONN_RACING) {
@@ -336,9 +316,11 @@ int drive_behind(struct conn *conn)
 	loop_lock();
 	result = place_hold(conn);
 	if (result < 0) {
+		bool plain = !conn_is_bound_to_core(conn);
+
 		loop_unlock();
 		give_up(conn);
-		return TAPS_PASS;
+		return plain ? TAPS_PASS : result;
 	}
 	conn_begin(conn, now_ns());
 	conn_step(conn, NULL, 0, conn->begun);
@@ -356,7 +338,7 @@ int drive_behind(struct conn *conn)
 		result = -atomic_load(&conn->error);
 	note_outcome(conn);
 	if (conn->state == CONN_WON) {
-		place_win(conn);
+		result = place_win(conn);
 	} else {
 		int own = conn->own_fd;
 
@@ -369,6 +351,33 @@ int drive_behind(struct conn *conn)
 	loop_unlock();
 	conn_unref(conn);
 	return result;
+}
+
+int drive_accepted(struct taps_slot *slot, int fd, const struct security *security)
+{
+	struct stream *stream = atomic_load(&slot->conn);
+	struct taps_connect_call call = {.slot = slot, .fd = fd};
+	struct sockaddr_storage name;
+	struct policy policy = {.security = security};
+	struct conn *conn;
+
+	call.addr = (struct sockaddr *)&name;
+	call.len = sizeof(name);
+	if (taps_host->getpeername(fd, (struct sockaddr *)&name, &call.len) != 0)
+		return -errno;
+	conn = conn_new(&call, NULL, &policy, NULL);
+	if (!conn)
+		return -ENOMEM;
+	loop_lock();
+	taps_host->lock();
+	atomic_store(&slot->conn, NULL);
+	taps_host->slot_flags(slot, 0, SLOT_LAYERED | SLOT_PLAIN);
+	taps_host->unlock();
+	conn->race.n = 1;
+	conn->attempts[0] = (struct attempt){.top = stream_take_chain(stream), .own = true};
+	handle_unref((struct handle *)stream);
+	loop_unlock();
+	return drive_behind(conn);
 }
 
 struct self_race {
@@ -426,8 +435,8 @@ void drive_restore(struct taps_slot *slot)
 	conn = atomic_load(&slot->conn);
 	if (conn && (atomic_load(&slot->flags) & SLOT_BUSY)) {
 		atomic_store(&conn->abandoned, true);
-	} else if (conn && (atomic_load(&slot->flags) & SLOT_DISGUISED)) {
-		place_renew(conn);
+	} else if (conn && (atomic_load(&slot->flags) & (SLOT_DISGUISED | SLOT_LAYERED))) {
+		place_renew(slot);
 	} else if (conn && (atomic_load(&slot->flags) & (SLOT_CONNECTING | SLOT_FAILED))) {
 		atomic_store(&conn->abandoned, true);
 		conn_ref(conn);
@@ -442,6 +451,19 @@ void drive_restore(struct taps_slot *slot)
 	loop_unlock();
 }
 
+/* The loop may be at the end of the same race: both may drop what conn holds. */
+void drive_released(void *arg)
+{
+	struct conn *conn = arg;
+
+	atomic_store(&conn->released, true);
+	if (conn->state != CONN_RACING)
+		place_drop(conn);
+	else if (!conn->blocking)
+		loop_wake();
+	conn_unref(conn);
+}
+
 int drive_settle(struct taps_slot *slot, int fd)
 {
 	int64_t end = slot->own_fd >= 0 ? patience_end(slot->own_fd, now_ns()) : INT64_MAX;
@@ -450,11 +472,12 @@ int drive_settle(struct taps_slot *slot, int fd)
 		bool busy = atomic_load(&slot->flags) & SLOT_BUSY;
 		struct pollfd placeholder = {.fd = fd, .events = POLLIN};
 		int64_t now = now_ns(), wake = now + (busy ? BUSY_NS : NS_PER_S);
-		int result = wait_for(&placeholder, !busy, wake < end ? wake : end, now);
+		int result = wait_fds(&placeholder, !busy, wake < end ? wake : end, now);
 
 		if (now >= end)
 			return -EALREADY;
-
+		if (result == -EINTR && !wait_interrupted(end != INT64_MAX))
+			continue;
 		if (result < 0)
 			return result;
 	}

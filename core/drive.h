@@ -13,12 +13,18 @@ int drive_here(struct conn *conn);
  * wrong at once (every candidate failed, no descriptors left).  Takes the caller's reference. */
 int drive_behind(struct conn *conn);
 
+/* The accepted connection fd, of a stream that is new, is non-blocking: the loop does its handshake behind a
+ * placeholder.  Returns -EINPROGRESS, or -errno: the connection is lost. */
+int drive_accepted(struct taps_slot *slot, int fd, const struct security *security);
+
 /* The application races by itself: conn's name is being connected to at another address by the same
  * thread right now.  True if so; every race of that name then starts no further attempt. */
 bool drive_stand_down(const char *name, const struct taps_addr *addr, const void *thread, int64_t now);
 
 /* Gives up the race behind a slot and puts the application's own file back (taps_core.restore). */
 void drive_restore(struct taps_slot *slot);
+/* The slot let its connection go (taps_core.released).  Async-signal-safe. */
+void drive_released(void *conn);
 /* Waits until the race behind the slot's descriptor fd is over.  Returns 0 or -EINTR. */
 int drive_settle(struct taps_slot *slot, int fd);
 

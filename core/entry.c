@@ -12,9 +12,11 @@
 #include "core/conn.h"
 #include "core/drive.h"
 #include "core/host.h"
+#include "core/listener.h"
 #include "core/lookup.h"
 #include "core/names.h"
-#include "core/place.h"
+#include "core/secure.h"
+#include "core/stream.h"
 #include "core/trace.h"
 
 const struct taps_host *taps_host;
@@ -119,9 +121,9 @@ static void load_configuration(void)
 
 /* The policy for a call, with the name that the address was looked up by. */
 static bool find_policy(const struct taps_connect_call *call, const struct taps_addr *addr,
-			struct names_entry *entry, struct policy *policy)
+			struct names_entry *entry, struct policy *policy, bool *ret_ambiguous)
 {
-	bool named = names_find(addr, thread_number(), entry, NULL);
+	bool named = names_find(addr, thread_number(), entry, ret_ambiguous);
 	struct policy_query query = {
 		.host = named ? entry->name : NULL,
 		.addr = addr,
@@ -150,32 +152,46 @@ static bool is_non_blocking(int fd)
 	return status >= 0 && (status & O_NONBLOCK);
 }
 
+/* Where the policy says that the connection is the core's, it is never left to the kernel. */
+static int kernels(const struct policy *policy, int error)
+{
+	return policy->security || policy->remote.host || policy->remote.port ? -error : TAPS_PASS;
+}
+
 /* Races, with the name's remembered answer or with what the policy puts in its place. */
 static int race(const struct taps_connect_call *call, const struct policy *policy,
 		const struct names_entry *entry, const struct taps_addr *asked)
 {
+	bool alone = kernels(policy, EINVAL) == TAPS_PASS;
 	struct conn *conn;
 	int64_t now = now_ns();
 	int error = entry ? names_take_failure(asked, entry->name, now) : 0, found;
 
 	if (error)
 		return -error;
-	if (entry && drive_stand_down(entry->name, asked, &thread_mark, now))
+	if (entry && alone && drive_stand_down(entry->name, asked, &thread_mark, now))
 		return TAPS_PASS;
 	conn = conn_new(call, conf, policy, entry);
 	if (!conn)
-		return TAPS_PASS;
+		return kernels(policy, ENOMEM);
 	conn->thread = &thread_mark;
 	found = lookup_candidates(conn, entry, now);
-	if (found < 0) {
+	if (found < 0 || (alone && !conn->resolve && conn->race.n <= 1)) {
 		conn_unref(conn);
-		return found;
-	}
-	if (!conn->resolve && conn->race.n <= 1 && !policy->remote.host && !policy->remote.port) {
-		conn_unref(conn);
-		return TAPS_PASS;
+		return found < 0 ? found : TAPS_PASS;
 	}
 	return is_non_blocking(call->fd) ? drive_behind(conn) : drive_here(conn);
+}
+
+/* The certificate is checked against the name that was looked up; where several names share the address
+ * and this thread looked up none of them last, there is no telling which was meant. */
+static bool is_ambiguous(const struct policy *policy, const struct names_entry *entry, bool ambiguous)
+{
+	if (!policy->security || policy->security->peer_name || !ambiguous || entry->thread == thread_number())
+		return false;
+	say(TAPS_LOG_SAY, "%s: several names were looked up for this address; peerName must say which (rule %s)",
+	    entry->name, policy->security->rule);
+	return true;
 }
 
 static int core_connect(const struct taps_connect_call *call)
@@ -183,22 +199,24 @@ static int core_connect(const struct taps_connect_call *call)
 	struct names_entry entry;
 	struct policy policy;
 	struct taps_addr addr;
-	bool named, rewritten;
+	bool named, ambiguous = false, free_choice;
 
 	if (fail_closed)
 		return -ECONNABORTED;
 	if (!addr_from_sockaddr(&addr, call->addr, call->len))
 		return TAPS_PASS;
 	addr = addr_unmap(&addr);
-	conn_reap();
+	handle_reap();
 	if (never_raced(&addr) && !conf_has_rules(conf))
 		return TAPS_PASS;
-	named = find_policy(call, &addr, &entry, &policy);
-	rewritten = policy.remote.host || policy.remote.port;
-	if (call->slot->type != SOCK_STREAM || is_pinned(call))
+	named = find_policy(call, &addr, &entry, &policy, &ambiguous);
+	free_choice = kernels(&policy, EINVAL) == TAPS_PASS;
+	if (call->slot->type != SOCK_STREAM)
 		return TAPS_PASS;
-	if (!rewritten && (never_raced(&addr) || !named || !policy.race.enabled))
+	if (free_choice && (is_pinned(call) || never_raced(&addr) || !named || !policy.race.enabled))
 		return TAPS_PASS;
+	if (named && is_ambiguous(&policy, &entry, ambiguous))
+		return -EPROTO;
 	return race(call, &policy, named ? &entry : NULL, &addr);
 }
 
@@ -255,33 +273,94 @@ static int core_reconnect(const struct taps_connect_call *call)
 	return 0;
 }
 
-static void core_released(void *arg)
+static struct stream *stream_behind(struct taps_slot *slot)
 {
-	struct conn *conn = arg;
+	struct handle *handle = atomic_load(&slot->conn);
 
-	atomic_store(&conn->released, true);
-	if (conn->state == CONN_RACING && !conn->blocking)
-		loop_wake();
-	else if (conn->state != CONN_RACING)
-		place_drop(conn);
-	conn_unref(conn);
+	return handle && handle->kind == HANDLE_STREAM ? (struct stream *)handle : NULL;
 }
 
 static int core_name(struct taps_slot *slot, bool peer, struct sockaddr *addr, socklen_t *len)
 {
-	struct conn *conn = conn_behind(slot);
+	struct stream *stream = stream_behind(slot);
 	const struct taps_addr *name;
 	socklen_t size;
 
-	if (!conn)
+	if (!stream)
 		return -ENOTCONN;
-	name = peer ? &conn->asked : &conn->local;
+	name = stream_name(stream, peer);
 	size = addr_len(name);
 	if (!addr || !len)
 		return -EFAULT;
 	memcpy(addr, &name->sa, *len < size ? *len : size);
 	*len = size;
 	return 0;
+}
+
+static ssize_t core_recv(struct taps_slot *slot, int fd, struct msghdr *msg, int flags)
+{
+	struct stream *stream = stream_behind(slot);
+
+	return stream ? stream_recv(stream, fd, msg, flags) : -EIO;
+}
+
+static ssize_t core_send(struct taps_slot *slot, int fd, const struct msghdr *msg, int flags)
+{
+	struct stream *stream = stream_behind(slot);
+
+	return stream ? stream_send(stream, fd, msg, flags) : -EIO;
+}
+
+static int core_shutdown(struct taps_slot *slot, int fd, int how)
+{
+	struct stream *stream = stream_behind(slot);
+
+	return stream ? stream_shutdown(stream, fd, how) : -EIO;
+}
+
+static size_t core_pending(struct taps_slot *slot)
+{
+	struct stream *stream = stream_behind(slot);
+
+	return stream ? stream_pending(stream) : 0;
+}
+
+static int core_readable(struct taps_slot *slot, int fd)
+{
+	struct stream *stream = stream_behind(slot);
+
+	return stream ? stream_readable(stream, fd) : 1;
+}
+
+static void core_ending(struct taps_slot *slot, int fd, int ms)
+{
+	struct stream *stream = stream_behind(slot);
+
+	if (stream)
+		stream_end(stream, fd, ms);
+}
+
+static int core_listening(struct taps_slot *slot, int fd)
+{
+	if (fail_closed)
+		return -ECONNABORTED;
+	return conf_has_rules(conf) && slot->type == SOCK_STREAM ? listener_prepare(conf, slot, fd) : 0;
+}
+
+static void core_unblocked(struct taps_slot *slot, int fd)
+{
+	if (stream_behind(slot))
+		listener_unblocked(slot, fd);
+}
+
+static void core_released(void *arg)
+{
+	struct handle *handle = arg;
+
+	if (handle->kind == HANDLE_CONN)
+		drive_released(arg);
+	else
+		handle_unref(handle);
 }
 
 static int core_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
@@ -310,12 +389,14 @@ static void fork_prepare(void)
 	loop_fork_prepare();
 	names_fork_prepare();
 	lookup_fork_prepare();
+	secure_fork_prepare();
 	trace_fork_prepare();
 }
 
 static void fork_parent(void)
 {
 	trace_fork_parent();
+	secure_fork_done();
 	lookup_fork_done();
 	names_fork_done();
 	loop_fork_parent();
@@ -324,6 +405,7 @@ static void fork_parent(void)
 static void fork_child(void)
 {
 	trace_fork_child();
+	secure_fork_done();
 	lookup_fork_done();
 	names_fork_done();
 	loop_fork_child();
@@ -338,6 +420,15 @@ static const struct taps_core core = {
 	.take_error = core_take_error,
 	.restore = drive_restore,
 	.released = core_released,
+	.recv = core_recv,
+	.send = core_send,
+	.shutdown = core_shutdown,
+	.pending = core_pending,
+	.readable = core_readable,
+	.ending = core_ending,
+	.listening = core_listening,
+	.accepted = listener_accepted,
+	.unblocked = core_unblocked,
 	.name = core_name,
 	.getaddrinfo = core_getaddrinfo,
 	.learned = core_learned,

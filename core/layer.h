@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "core/endpoint.h"
 
@@ -19,11 +20,12 @@ enum layer_traits {
 	LAYER_SECURE = 1 << 3,    /* what passes below is encrypted and authenticated */
 };
 
-/* What a layer waits for before it can go on. */
+/* What a layer waits for before it can go on; `fd` is always the transport's. */
 struct layer_wants {
 	int fd;
 	short events;     /* of poll(2) */
 	int64_t deadline; /* ns, monotonic; INT64_MAX: none */
+	bool securing;    /* the transport is up, a handshake above it runs */
 };
 
 struct layer;
@@ -35,6 +37,28 @@ struct layer_ops {
 	 * *wants filled, -EINTR when a signal came while a blocking call of the transport ran (the
 	 * attempt goes on), or another -errno: the attempt failed. */
 	int (*connect)(struct layer *layer, int64_t now, struct layer_wants *wants);
+
+	/* The data path of a layer that changes bytes; a plain transport has none of it: there the
+	 * application's descriptor is the kernel's socket.  `fd` is any descriptor of the socket.  Nothing
+	 * here blocks, whatever the file's mode; any thread may call. */
+
+	/* Stores received bytes: > 0 how many, 0 at the end, -EAGAIN when none are there, -errno for good.
+	 * With `peek` they stay. */
+	ssize_t (*recv)(struct layer *layer, int fd, const struct iovec *iov, int n, bool peek);
+	/* Takes bytes to send: how many (all of them up to LAYER_SEND_MAX), -EAGAIN while earlier ones wait for
+	 * the kernel, -errno for good.  Taken bytes are sent by flush() if the kernel did not take them. */
+	ssize_t (*send)(struct layer *layer, int fd, const struct iovec *iov, int n);
+	/* Sends what was taken: 0 when nothing is left, -EAGAIN (wait for POLLOUT), -errno. */
+	int (*flush)(struct layer *layer, int fd);
+	/* Would recv() have an answer?  1 or 0; consumes what brings none. */
+	int (*readable)(struct layer *layer, int fd);
+	/* Received bytes that wait in the layer (ioctl_tty(2), FIONREAD). */
+	size_t (*pending)(struct layer *layer);
+	/* Says goodbye in the sending direction; flush() sends it. */
+	int (*finish)(struct layer *layer, int fd);
+	/* Why it failed, in one line; "" if it did not. */
+	const char *(*reason)(struct layer *layer);
+
 	/* Ends the layer and frees it; the chain below is ended by the caller. */
 	void (*close)(struct layer *layer);
 };
@@ -43,6 +67,9 @@ struct layer {
 	const struct layer_ops *ops;
 	struct layer *below; /* NULL under a transport */
 };
+
+/* How many bytes one send() takes whole. */
+#define LAYER_SEND_MAX 65536
 
 /* Every kind of layer, in order of preference within a role. */
 extern const struct layer_ops *const layers[];
@@ -60,12 +87,15 @@ struct tcp_options {
 	bool keep;            /* fd is the application's own file: close() leaves it alone */
 	bool blocking;        /* fd is in blocking mode: connect for at most `patience` */
 	int64_t patience;     /* ns */
+	bool established;     /* fd is connected already (accept(2)) */
 	bool settle;          /* for a blocking connect(): a further one must say EISCONN at once */
 	struct taps_addr remote;
 };
 /* Makes the layer, or NULL when memory is short (fd stays the caller's).  Takes ownership of fd, which
  * fd_keep returned, unless `keep`. */
 struct layer *tcp_layer(const struct tcp_options *options);
+/* The chain's transport lets go of its descriptor, which the caller now has under another number. */
+void layer_disown(struct layer *top, int fd);
 /* The transport's descriptor changed its number (the file is the same): before the next connect step. */
 void layer_renumber(struct layer *top, int fd);
 /* The kernel's socket at the bottom of a chain, or -1. */

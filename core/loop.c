@@ -30,14 +30,32 @@ static ev_io wake_io;
 static _Atomic int wake_fd = -1;
 static bool running;
 
+/* Of the application's thread that holds the lock: a handler that came in would find it held by the very
+ * thread it runs on (shutdown(2) is allowed there), a cancelled thread would leave it held. */
+static sigset_t holder_mask;
+static int holder_cancel;
+
 void loop_lock(void)
 {
+	sigset_t all, mask;
+	int cancel;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &mask);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&lock);
+	holder_mask = mask;
+	holder_cancel = cancel;
 }
 
 void loop_unlock(void)
 {
+	sigset_t mask = holder_mask;
+	int cancel = holder_cancel;
+
 	pthread_mutex_unlock(&lock);
+	pthread_setcancelstate(cancel, &cancel);
+	pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
 void loop_wake(void)
@@ -160,19 +178,19 @@ static void run_ready(void)
 static void before_waiting(EV_P)
 {
 	(void)loop;
-	loop_unlock();
+	pthread_mutex_unlock(&lock);
 }
 
 static void after_waiting(EV_P)
 {
 	(void)loop;
-	loop_lock();
+	pthread_mutex_lock(&lock);
 }
 
 static void *thread_main(void *unused)
 {
 	(void)unused;
-	loop_lock();
+	pthread_mutex_lock(&lock);
 	for (;;) {
 		run_ready();
 		ev_run(loop, EVRUN_ONCE);

@@ -29,7 +29,8 @@ struct loop_client {
 };
 
 /* The lock over all clients and connections that the loop drives.  Never held over a blocking call.
- * Taken before the host's lock where both are needed. */
+ * Taken before the host's lock where both are needed.  Its holder is neither interrupted by signals nor
+ * cancelled (pthread_cancel(3)). */
 void loop_lock(void);
 void loop_unlock(void);
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/host.h"
+#include "core/stream.h"
 
 /* F_SETOWN_EX and the like need no declaration beyond fcntl.h's with _GNU_SOURCE. */
 static void carry_owner(int from, int to)
@@ -155,11 +156,13 @@ int place_hold(struct conn *conn)
 	return result < 0 ? result : -EBADF;
 }
 
-static void drop(int *fd)
+/* Whoever takes the number closes it: the loop and the application's close(2) may meet here. */
+static void drop(_Atomic int *fd)
 {
-	if (*fd >= 0)
-		taps_host->fd_drop(*fd);
-	*fd = -1;
+	int held = atomic_exchange(fd, -1);
+
+	if (held >= 0)
+		taps_host->fd_drop(held);
 }
 
 void place_drop(struct conn *conn)
@@ -174,7 +177,7 @@ static void settle_slot(struct conn *conn, uint32_t set)
 	struct taps_slot *slot = conn->slot;
 
 	slot->own_fd = -1;
-	if (!(set & SLOT_DISGUISED) && atomic_exchange(&slot->conn, NULL))
+	if (atomic_exchange(&slot->conn, NULL))
 		conn_unref(conn);
 	taps_host->slot_flags(slot, set, SLOT_CONNECTING | SLOT_FAILED);
 }
@@ -216,16 +219,45 @@ static int current_fd(const struct conn *conn)
 	return conn->app_fd >= 0 ? conn->app_fd : taps_host->slot_fd(conn->slot);
 }
 
-static void put_winner(struct conn *conn, int fd, bool own)
+/* What the slot holds from here on, if its bytes or names stay the core's. */
+static struct stream *make_stream(struct conn *conn, struct attempt *winner)
+{
+	struct layer *chain = layer_is_secure(winner->top) ? winner->top : NULL;
+	struct stream *stream = stream_new(chain, &conn->asked, &conn->local);
+
+	if (stream && chain)
+		winner->top = NULL;
+	return stream;
+}
+
+static void put_stream(struct conn *conn, struct stream *stream, uint32_t flags)
+{
+	void *old = atomic_exchange(&conn->slot->conn, stream);
+
+	conn->slot->own_fd = -1;
+	if (old == conn)
+		conn_unref(conn);
+	taps_host->slot_flags(conn->slot, flags, SLOT_CONNECTING | SLOT_FAILED | SLOT_BUSY);
+}
+
+static int put_winner(struct conn *conn, struct attempt *winner)
 {
 	struct taps_slot *slot = conn->slot;
+	bool own = winner->own, secure = layer_is_secure(winner->top);
+	int fd = layer_fd(winner->top);
+	struct stream *stream = NULL;
 	int from = conn->own_fd >= 0 ? conn->own_fd : conn->app_fd;
 	bool other = !own && is_other_family(conn, fd), async;
 
-	if (!own && (atomic_load(&slot->flags) & SLOT_OPTIONS))
-		taps_host->slot_options(slot, from, fd);
 	if (other)
 		disguise(conn, fd);
+	if (other || secure) {
+		stream = make_stream(conn, winner);
+		if (!stream)
+			return -ENOMEM;
+	}
+	if (!own && (atomic_load(&slot->flags) & SLOT_OPTIONS))
+		taps_host->slot_options(slot, from, fd);
 	async = carry_file(current_fd(conn), fd);
 	if (!own || conn->app_fd < 0)
 		taps_host->slot_replace(slot, fd);
@@ -233,21 +265,25 @@ static void put_winner(struct conn *conn, int fd, bool own)
 		set_async(current_fd(conn));
 		signal_owner(current_fd(conn));
 	}
-	if (other && !atomic_load(&slot->conn)) {
-		conn_ref(conn);
-		atomic_store(&slot->conn, conn);
-	}
-	settle_slot(conn, SLOT_PLAIN | (other ? SLOT_DISGUISED : 0));
+	if (stream)
+		put_stream(conn, stream, SLOT_PLAIN | (other ? SLOT_DISGUISED : 0) | (secure ? SLOT_LAYERED : 0));
+	else
+		settle_slot(conn, SLOT_PLAIN);
+	if (secure)
+		stream_placed(stream);
+	return 0;
 }
 
-void place_win(struct conn *conn)
+int place_win(struct conn *conn)
 {
-	struct attempt *winner = &conn->attempts[conn->winner];
+	int result;
 
 	taps_host->lock();
-	put_winner(conn, layer_fd(winner->top), winner->own);
+	result = put_winner(conn, &conn->attempts[conn->winner]);
 	taps_host->unlock();
-	place_drop(conn);
+	if (result == 0)
+		place_drop(conn);
+	return result;
 }
 
 void place_fail(struct conn *conn)
@@ -260,10 +296,10 @@ void place_fail(struct conn *conn)
 	taps_host->unlock();
 }
 
-void place_renew(struct conn *conn)
+void place_renew(struct taps_slot *slot)
 {
-	struct taps_slot *slot = conn->slot;
 	int fd = taps_host->socket(slot->domain, slot->type | SOCK_CLOEXEC, slot->protocol);
+	struct handle *old;
 
 	if (fd < 0)
 		return;
@@ -271,10 +307,12 @@ void place_renew(struct conn *conn)
 	taps_host->slot_options(slot, taps_host->slot_fd(slot), fd);
 	carry_file(taps_host->slot_fd(slot), fd);
 	taps_host->slot_replace(slot, fd);
-	taps_host->slot_flags(slot, 0, SLOT_DISGUISED);
-	settle_slot(conn, 0);
+	old = atomic_exchange(&slot->conn, NULL);
+	taps_host->slot_flags(slot, 0, SLOT_DISGUISED | SLOT_LAYERED);
 	taps_host->unlock();
 	taps_host->close(fd);
+	if (old)
+		handle_unref(old);
 }
 
 void place_restore(struct conn *conn)

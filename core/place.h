@@ -13,16 +13,16 @@
  * CONNECTING with conn as its connection.  The caller holds a reference to the slot.  Returns 0, or -errno
  * with everything as it was. */
 int place_hold(struct conn *conn);
-/* Puts the winner under the descriptors and wakes sleepers. */
-void place_win(struct conn *conn);
+/* Puts the winner under the descriptors and wakes sleepers.  Returns 0, or -ENOMEM: nothing was put. */
+int place_win(struct conn *conn);
 /* Marks the slot FAILED and turns the placeholder into a dead socket. */
 void place_fail(struct conn *conn);
 /* Puts the application's own file back.  The caller holds a reference to the slot; place_drop is left to
  * whoever drives the race, which may be waiting on the file. */
 void place_restore(struct conn *conn);
-/* The application dissolved a DISGUISED connection: a new socket of its own family takes the place.  The
+/* The application dissolved a DISGUISED or LAYERED connection: a new socket of its own family takes the place.  The
  * caller holds a reference to the slot. */
-void place_renew(struct conn *conn);
+void place_renew(struct taps_slot *slot);
 /* Closes what conn still holds (own file, far end).  Async-signal-safe. */
 void place_drop(struct conn *conn);
 

@@ -86,18 +86,27 @@ static int check(struct tcp *tcp)
 	return 0;
 }
 
+/* A layer above goes on asking after the transport is up. */
+static int done(struct tcp *tcp, int result)
+{
+	tcp->options.established = result == 0;
+	return result;
+}
+
 static int tcp_connect(struct layer *layer, int64_t now, struct layer_wants *wants)
 {
 	struct tcp *tcp = tcp_of(layer);
 	int result;
 
 	(void)now;
-	*wants = (struct layer_wants){tcp->options.fd, POLLOUT, INT64_MAX};
+	*wants = (struct layer_wants){.fd = tcp->options.fd, .events = POLLOUT, .deadline = INT64_MAX};
+	if (tcp->options.established)
+		return 0;
 	if (tcp->begun)
-		return check(tcp);
+		return done(tcp, check(tcp));
 	tcp->begun = true;
 	result = tcp->options.blocking ? begin_blocking(&tcp->options) : begin_connect(&tcp->options);
-	return result == -EINPROGRESS ? -EAGAIN : result;
+	return done(tcp, result == -EINPROGRESS ? -EAGAIN : result);
 }
 
 static void tcp_close(struct layer *layer)
@@ -137,6 +146,16 @@ static struct tcp *bottom(struct layer *top)
 void layer_renumber(struct layer *top, int fd)
 {
 	bottom(top)->options.fd = fd;
+}
+
+void layer_disown(struct layer *top, int fd)
+{
+	struct tcp *tcp = bottom(top);
+
+	if (!tcp->options.keep)
+		taps_host->fd_drop(tcp->options.fd);
+	tcp->options.keep = true;
+	tcp->options.fd = fd;
 }
 
 int layer_fd(const struct layer *top)

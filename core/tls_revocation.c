@@ -41,13 +41,16 @@ static bool same_name(int (*of_crl)(gnutls_x509_crl_t, gnutls_datum_t *), gnutls
 	return same;
 }
 
+/* Time is looked at separately, for its own reason. */
 static bool signed_by(gnutls_x509_crl_t crl, gnutls_x509_crt_t issuer)
 {
+	const unsigned time_faults = GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED |
+				     GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE;
 	unsigned status = GNUTLS_CERT_INVALID;
 
-	/* Time is looked at separately, for its own reason. */
-	return gnutls_x509_crl_verify(crl, &issuer, 1, VERIFY_FLAGS | GNUTLS_VERIFY_DISABLE_TIME_CHECKS,
-				      &status) >= 0 && status == 0;
+	if (gnutls_x509_crl_verify(crl, &issuer, 1, VERIFY_FLAGS, &status) < 0)
+		return false;
+	return !status || ((status & time_faults) && !(status & ~(time_faults | GNUTLS_CERT_INVALID)));
 }
 
 static bool current(gnutls_x509_crl_t crl, time_t now)

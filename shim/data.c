@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/sendfile.h>
+#include <unistd.h>
 
 #include "shim/fdtab.h"
 #include "shim/load.h"
@@ -43,117 +44,187 @@ static bool would_block(int fd, int flags)
 	return status >= 0 && !(status & O_NONBLOCK);
 }
 
+static ssize_t edge(ssize_t result, enum direction direction, int flags)
+{
+	if (result >= 0)
+		return result;
+	if (result == -EPIPE && direction == WRITING && !(flags & MSG_NOSIGNAL))
+		raise(SIGPIPE);
+	errno = (int)-result;
+	return -1;
+}
+
+static ssize_t layered(struct slot *slot, int fd, enum direction direction, struct msghdr *msg, int flags)
+{
+	const struct taps_core *core = load_core_if_open();
+	int saved = errno;
+	ssize_t result = direction == READING ? core->recv(&slot->pub, fd, msg, flags)
+					      : core->send(&slot->pub, fd, msg, flags);
+
+	errno = saved;
+	return edge(result, direction, flags);
+}
+
 /* Returns true when the call has its answer, in *ret; false when the kernel is to give it. */
-static bool gate(int fd, enum direction direction, int flags, ssize_t *ret)
+static bool gate(int fd, enum direction direction, struct msghdr *msg, int flags, ssize_t *ret)
 {
 	struct slot *slot = slot_get(fd);
-	bool answered = false;
+	bool answered = true;
 	int error = 0;
 
 	if (!slot)
 		return false;
 	if ((slot_flags(slot) & SLOT_CONNECTING) && would_block(fd, flags))
 		error = load_core_if_open()->settle(&slot->pub, fd);
-	if (error < 0) {
-		errno = -error;
-		*ret = -1;
-		answered = true;
-	} else if (slot_settled_flags(slot) & SLOT_FAILED) {
+	if (error < 0)
+		*ret = edge(error, direction, flags);
+	else if (slot_settled_flags(slot) & SLOT_FAILED)
 		*ret = dead(slot, fd, direction, flags);
-		answered = true;
-	}
+	else if (slot_flags(slot) & SLOT_LAYERED)
+		*ret = layered(slot, fd, direction, msg, flags);
+	else
+		answered = false;
 	slot_put(slot);
 	return answered;
 }
 
-#define THROUGH(fd, direction, flags, call) \
+/* The kernel's call, unless the descriptor is one of those that the core answers for. */
+#define THROUGH_MSG(fd, direction, msg, flags, call) \
 	do { \
 		ssize_t answer; \
-		if (fdtab_has(fd, SLOT_DATA) && gate(fd, direction, flags, &answer)) \
+		if (fdtab_has(fd, SLOT_DATA) && gate(fd, direction, msg, flags, &answer)) \
 			return answer; \
 		return call; \
 	} while (0)
 
+#define THROUGH_VEC(fd, direction, vec, count, flags, call) \
+	do { \
+		struct msghdr whole = {.msg_iov = (struct iovec *)(uintptr_t)(vec), .msg_iovlen = (size_t)(count)}; \
+		THROUGH_MSG(fd, direction, &whole, flags, call); \
+	} while (0)
+
+#define THROUGH_BUF(fd, direction, buf, len, flags, call) \
+	do { \
+		struct iovec one = {(void *)(uintptr_t)(buf), len}; \
+		THROUGH_VEC(fd, direction, &one, 1, flags, call); \
+	} while (0)
+
 ssize_t hook_read(int fd, void *buf, size_t len)
 {
-	THROUGH(fd, READING, 0, real.read(fd, buf, len));
+	THROUGH_BUF(fd, READING, buf, len, 0, real.read(fd, buf, len));
 }
 
 ssize_t hook_readv(int fd, const struct iovec *iov, int count)
 {
-	THROUGH(fd, READING, 0, real.readv(fd, iov, count));
+	THROUGH_VEC(fd, READING, iov, count, 0, real.readv(fd, iov, count));
 }
 
 ssize_t hook_preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-	THROUGH(fd, READING, 0, real.preadv2(fd, iov, count, offset, flags));
+	THROUGH_VEC(fd, READING, iov, count, 0, real.preadv2(fd, iov, count, offset, flags));
 }
 
 ssize_t hook_preadv64v2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-	THROUGH(fd, READING, 0, real.preadv64v2(fd, iov, count, offset, flags));
+	THROUGH_VEC(fd, READING, iov, count, 0, real.preadv64v2(fd, iov, count, offset, flags));
 }
 
 ssize_t hook_recv(int fd, void *buf, size_t len, int flags)
 {
-	THROUGH(fd, READING, flags, real.recv(fd, buf, len, flags));
+	THROUGH_BUF(fd, READING, buf, len, flags, real.recv(fd, buf, len, flags));
+}
+
+static ssize_t layered_recvfrom(int fd, void *buf, size_t len, int flags, socklen_t *addrlen)
+{
+	ssize_t n = hook_recv(fd, buf, len, flags);
+
+	/* tcp(7): a connected stream fills no address in. */
+	if (n >= 0 && addrlen)
+		*addrlen = 0;
+	return n;
+}
+
+/* Message by message, as far as it goes. */
+static int layered_mmsg(int fd, enum direction direction, struct mmsghdr *msgs, unsigned int n, int flags)
+{
+	unsigned done;
+
+	for (done = 0; done < n; done++) {
+		ssize_t bytes = direction == READING ? hook_recvmsg(fd, &msgs[done].msg_hdr, flags)
+						     : hook_sendmsg(fd, &msgs[done].msg_hdr, flags);
+
+		if (bytes < 0)
+			return done ? (int)done : -1;
+		msgs[done].msg_len = (unsigned)bytes;
+		if (direction == READING && (bytes == 0 || (flags & MSG_WAITFORONE)))
+			flags |= MSG_DONTWAIT;
+		if (bytes == 0)
+			return (int)done + 1;
+	}
+	return (int)done;
 }
 
 ssize_t hook_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr, socklen_t *addrlen)
 {
-	THROUGH(fd, READING, flags, real.recvfrom(fd, buf, len, flags, addr, addrlen));
+	if (fdtab_has(fd, SLOT_LAYERED))
+		return layered_recvfrom(fd, buf, len, flags, addrlen);
+	THROUGH_BUF(fd, READING, buf, len, flags, real.recvfrom(fd, buf, len, flags, addr, addrlen));
 }
 
 ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	THROUGH(fd, READING, flags, real.recvmsg(fd, msg, flags));
+	THROUGH_MSG(fd, READING, msg, flags, real.recvmsg(fd, msg, flags));
 }
 
 int hook_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, struct timespec *timeout)
 {
-	THROUGH(fd, READING, flags, real.recvmmsg(fd, msgs, n, flags, timeout));
+	if (fdtab_has(fd, SLOT_LAYERED))
+		return layered_mmsg(fd, READING, msgs, n, flags);
+	THROUGH_MSG(fd, READING, &msgs->msg_hdr, flags, (int)real.recvmmsg(fd, msgs, n, flags, timeout));
 }
 
 /* The fortified twins check the room first, in the C library, and read there. */
 ssize_t hook___read_chk(int fd, void *buf, size_t len, size_t room)
 {
-	THROUGH(fd, READING, 0, real.__read_chk(fd, buf, len, room));
+	THROUGH_BUF(fd, READING, buf, len > room ? room : len, 0, real.__read_chk(fd, buf, len, room));
 }
 
 ssize_t hook___recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
 {
-	THROUGH(fd, READING, flags, real.__recv_chk(fd, buf, len, room, flags));
+	THROUGH_BUF(fd, READING, buf, len > room ? room : len, flags, real.__recv_chk(fd, buf, len, room, flags));
 }
 
 ssize_t hook___recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *addr,
 			    socklen_t *addrlen)
 {
-	THROUGH(fd, READING, flags, real.__recvfrom_chk(fd, buf, len, room, flags, addr, addrlen));
+	if (fdtab_has(fd, SLOT_LAYERED) && len <= room)
+		return layered_recvfrom(fd, buf, len, flags, addrlen);
+	THROUGH_BUF(fd, READING, buf, len > room ? room : len, flags, real.__recvfrom_chk(fd, buf, len, room, flags, addr, addrlen));
 }
 
 ssize_t hook_write(int fd, const void *buf, size_t len)
 {
-	THROUGH(fd, WRITING, 0, real.write(fd, buf, len));
+	THROUGH_BUF(fd, WRITING, buf, len, 0, real.write(fd, buf, len));
 }
 
 ssize_t hook_writev(int fd, const struct iovec *iov, int count)
 {
-	THROUGH(fd, WRITING, 0, real.writev(fd, iov, count));
+	THROUGH_VEC(fd, WRITING, iov, count, 0, real.writev(fd, iov, count));
 }
 
 ssize_t hook_pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-	THROUGH(fd, WRITING, 0, real.pwritev2(fd, iov, count, offset, flags));
+	THROUGH_VEC(fd, WRITING, iov, count, 0, real.pwritev2(fd, iov, count, offset, flags));
 }
 
 ssize_t hook_pwritev64v2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-	THROUGH(fd, WRITING, 0, real.pwritev64v2(fd, iov, count, offset, flags));
+	THROUGH_VEC(fd, WRITING, iov, count, 0, real.pwritev64v2(fd, iov, count, offset, flags));
 }
 
 ssize_t hook_send(int fd, const void *buf, size_t len, int flags)
 {
-	THROUGH(fd, WRITING, flags, real.send(fd, buf, len, flags));
+	THROUGH_BUF(fd, WRITING, buf, len, flags, real.send(fd, buf, len, flags));
 }
 
 ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
@@ -163,7 +234,7 @@ ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags, const struct
 
 	if ((flags & MSG_FASTOPEN) && open_for_data(fd, addr, addrlen, &opened))
 		return opened < 0 ? opened : hook_send(fd, buf, len, flags & ~MSG_FASTOPEN);
-	THROUGH(fd, WRITING, flags, real.sendto(fd, buf, len, flags, addr, addrlen));
+	THROUGH_BUF(fd, WRITING, buf, len, flags, real.sendto(fd, buf, len, flags, addr, addrlen));
 }
 
 /* A descriptor that leaves the process takes its own file along, not the placeholder. */
@@ -213,7 +284,7 @@ ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags)
 	}
 	if (any_special())
 		settle_all_passed(msg);
-	THROUGH(fd, WRITING, flags, real.sendmsg(fd, msg, flags));
+	THROUGH_MSG(fd, WRITING, (struct msghdr *)(uintptr_t)msg, flags, real.sendmsg(fd, msg, flags));
 }
 
 int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
@@ -223,17 +294,50 @@ int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 	if (any_special())
 		for (i = 0; i < n; i++)
 			settle_all_passed(&msgs[i].msg_hdr);
-	THROUGH(fd, WRITING, flags, real.sendmmsg(fd, msgs, n, flags));
+	if (fdtab_has(fd, SLOT_LAYERED))
+		return layered_mmsg(fd, WRITING, msgs, n, flags);
+	THROUGH_MSG(fd, WRITING, &msgs->msg_hdr, flags, (int)real.sendmmsg(fd, msgs, n, flags));
 }
 
-/* Both ends of a copy in the kernel may be managed. */
+/* Copies in the kernel go through memory where an end is the core's.  At most COPY_MAX bytes a call, which a
+ * layer takes whole: nothing that was read is lost. */
+#define COPY_MAX 65536
+
+static bool is_gated(int fd)
+{
+	return fdtab_has(fd, SLOT_DATA);
+}
+
+static ssize_t copy_out(int out, int in, off_t *offset, size_t len)
+{
+	char buf[COPY_MAX];
+	ssize_t n, sent;
+
+	if (len > sizeof(buf))
+		len = sizeof(buf);
+	n = offset ? pread(in, buf, len, *offset) : hook_read(in, buf, len);
+	if (n <= 0)
+		return n;
+	sent = hook_write(out, buf, (size_t)n);
+	if (sent < n && !offset)
+		lseek(in, (sent < 0 ? 0 : sent) - n, SEEK_CUR);
+	if (sent > 0 && offset)
+		*offset += sent;
+	return sent;
+}
+
 ssize_t hook_sendfile(int out, int in, off_t *offset, size_t len)
 {
-	ssize_t end;
+	ssize_t total = 0, n;
 
-	if (fdtab_has(in, SLOT_DATA) && gate(in, READING, 0, &end))
-		return end;
-	THROUGH(out, WRITING, 0, real.sendfile(out, in, offset, len));
+	if (!is_gated(out) && !is_gated(in))
+		return real.sendfile(out, in, offset, len);
+	do {
+		n = copy_out(out, in, offset, len - (size_t)total);
+		if (n > 0)
+			total += n;
+	} while (n > 0 && (size_t)total < len);
+	return total > 0 ? total : n;
 }
 
 ssize_t hook_sendfile64(int out, int in, off_t *offset, size_t len)
@@ -241,11 +345,24 @@ ssize_t hook_sendfile64(int out, int in, off_t *offset, size_t len)
 	return hook_sendfile(out, in, offset, len);
 }
 
+/* The pipe's end is written or read like any other descriptor. */
 ssize_t hook_splice(int in, off_t *off_in, int out, off_t *off_out, size_t len, unsigned int flags)
 {
-	ssize_t end;
+	char buf[COPY_MAX];
+	ssize_t n;
 
-	if (fdtab_has(in, SLOT_DATA) && gate(in, READING, 0, &end))
-		return end;
-	THROUGH(out, WRITING, 0, real.splice(in, off_in, out, off_out, len, flags));
+	if (!is_gated(out) && !is_gated(in))
+		return real.splice(in, off_in, out, off_out, len, flags);
+	if (off_in || off_out) {
+		errno = ESPIPE;
+		return -1;
+	}
+	if (len > sizeof(buf))
+		len = sizeof(buf);
+	/* Nothing may be taken out of the pipe that the connection does not take. */
+	if (is_gated(out) && (n = hook_write(out, "", 0)) < 0)
+		return n;
+	n = is_gated(in) ? hook_recv(in, buf, len, flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0)
+			 : hook_read(in, buf, len);
+	return n <= 0 ? n : hook_write(out, buf, (size_t)n);
 }

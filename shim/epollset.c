@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -37,6 +38,92 @@ static struct epoll_reg *find(struct slot *slot, int epfd, int fd)
 	return NULL;
 }
 
+/* Layered descriptors by what epoll reports of them.  Entries are hints: whoever uses one checks the slot.
+ * Open addressing without removal: a descriptor that is registered anew takes its old place. */
+#define INDEX_SIZE (1u << 17)
+
+struct index_entry {
+	uint64_t data;
+	int epfd;
+	int fd; /* 0: free; else the descriptor + 1 */
+	uint32_t events;
+};
+
+static struct index_entry *_Atomic index_table;
+static _Atomic unsigned index_used;
+
+bool epollset_layered(void)
+{
+	return atomic_load_explicit(&index_table, memory_order_relaxed) != NULL;
+}
+
+static uint32_t hash(int epfd, uint64_t data)
+{
+	uint64_t h = (data ^ ((uint64_t)(unsigned)epfd << 40)) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return (uint32_t)(h >> 40) & (INDEX_SIZE - 1);
+}
+
+/* The entry of the pair, or the free one where it belongs; NULL when the table is full.  With the lock. */
+static struct index_entry *index_place(int epfd, uint64_t data)
+{
+	struct index_entry *table = atomic_load(&index_table);
+	uint32_t at = hash(epfd, data), tries;
+
+	for (tries = 0; table && tries < INDEX_SIZE; tries++, at = (at + 1) & (INDEX_SIZE - 1))
+		if (!table[at].fd || (table[at].epfd == epfd && table[at].data == data))
+			return &table[at];
+	return NULL;
+}
+
+static void index_note(const struct epoll_reg *reg)
+{
+	struct index_entry *entry;
+
+	if (!atomic_load(&index_table)) {
+		void *table = mmap(NULL, INDEX_SIZE * sizeof(*entry), PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (table == MAP_FAILED)
+			return;
+		atomic_store(&index_table, table);
+	}
+	/* Past three quarters look-ups grow long, and old entries are mostly dead: begin anew. */
+	if (atomic_load(&index_used) > INDEX_SIZE / 4 * 3) {
+		memset(atomic_load(&index_table), 0, INDEX_SIZE * sizeof(*entry));
+		atomic_store(&index_used, 0);
+	}
+	entry = index_place(reg->epfd, reg->event.data.u64);
+	if (!entry)
+		return;
+	if (!entry->fd)
+		atomic_fetch_add(&index_used, 1);
+	*entry = (struct index_entry){reg->event.data.u64, reg->epfd, reg->fd + 1, reg->event.events};
+}
+
+int epollset_find(int epfd, uint64_t data, struct epoll_event *ret_armed)
+{
+	struct index_entry *entry;
+	int fd = -1;
+
+	fdtab_lock();
+	entry = index_place(epfd, data);
+	if (entry && entry->fd) {
+		fd = entry->fd - 1;
+		*ret_armed = (struct epoll_event){.events = entry->events, .data.u64 = data};
+	}
+	fdtab_unlock();
+	return fd;
+}
+
+void epollset_became_layered(struct slot *slot)
+{
+	unsigned i;
+
+	for (i = 0; i < slot->n_regs; i++)
+		index_note(&slot->regs[i]);
+}
+
 void epollset_note(struct slot *slot, int epfd, int op, int fd, const struct epoll_event *event)
 {
 	struct epoll_reg *reg;
@@ -56,6 +143,8 @@ void epollset_note(struct slot *slot, int epfd, int op, int fd, const struct epo
 	} else {
 		slot->regs_unknown = true;
 	}
+	if (op != EPOLL_CTL_DEL && (slot_flags(slot) & SLOT_LAYERED))
+		index_note(&(struct epoll_reg){.epfd = epfd, .fd = fd, .event = *event});
 }
 
 /* Calls on_line for each line of a small /proc file. */

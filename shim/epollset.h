@@ -13,6 +13,13 @@
 void epollset_delivered(void);
 /* Records a successful epoll_ctl(2) on a descriptor of the slot.  With the lock held. */
 void epollset_note(struct slot *slot, int epfd, int op, int fd, const struct epoll_event *event);
+/* The slot became layered: what is registered of it is found from here on.  With the lock held. */
+void epollset_became_layered(struct slot *slot);
+/* Are there layered descriptors in any epoll set?  One load. */
+bool epollset_layered(void);
+/* The layered descriptor that is registered in the set with this data, or -1; *ret_armed is its registration.
+ * Where several share the data, the last one registered. */
+int epollset_find(int epfd, uint64_t data, struct epoll_event *ret_armed);
 /* Puts the file behind new_fd under every descriptor of the slot, with the lock held.  FD_CLOEXEC of
  * each and every epoll registration stay.  Returns how many descriptors were replaced, or -errno
  * when none could be. */

@@ -264,6 +264,17 @@ static void compact(struct slot *slot, int gone)
 	slot->n_fds = kept;
 }
 
+bool fdtab_is_last(struct slot *slot, int fd)
+{
+	bool last;
+
+	fdtab_lock();
+	compact(slot, -1);
+	last = slot->n_fds == 0 || (slot->n_fds == 1 && slot->fds[0] == fd);
+	fdtab_unlock();
+	return last;
+}
+
 void fdtab_alias(struct slot *slot, int fd)
 {
 	slot_entry *page = page_of(fd);

@@ -89,6 +89,8 @@ void slot_put(struct slot *slot);
 struct slot *fdtab_new(int fd, int domain, int type, int protocol);
 /* Enters fd as a duplicate of the slot.  With the lock held. */
 void fdtab_alias(struct slot *slot, int fd);
+/* Is fd the slot's only descriptor? */
+bool fdtab_is_last(struct slot *slot, int fd);
 /* fd was closed, or is about to be, or turned out to be something new: the table forgets it.
  * Async-signal-safe. */
 void fdtab_drop(int fd);

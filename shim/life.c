@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 
 #include "shim/fdtab.h"
+#include "shim/life.h"
+#include "shim/load.h"
 
 static bool is_managed_kind(int domain, int type, int protocol)
 {
@@ -47,22 +49,84 @@ int hook_socketpair(int domain, int type, int protocol, int fds[2])
 	return result;
 }
 
+/* What a listener under a securing rule accepted becomes a slot of its own, or is closed: it is never the
+ * application's in clear. */
+static int accepted_secured(struct slot *listener, int made)
+{
+	struct slot *slot = NULL;
+	int result = -ENOMEM;
+
+	if (fdtab_new(made, listener->pub.domain, listener->pub.type, listener->pub.protocol))
+		slot = slot_get(made);
+	if (slot) {
+		result = load_core_if_open()->accepted(&listener->pub, &slot->pub, made);
+		slot_put(slot);
+	}
+	if (result >= 0)
+		return made;
+	fdtab_drop(made);
+	real.close(made);
+	errno = ECONNABORTED;
+	return -1;
+}
+
+static int accepted(int fd, int made)
+{
+	struct slot *listener;
+	int saved = errno;
+
+	if (made < 0)
+		return made;
+	fdtab_drop(made);
+	listener = fdtab_has(fd, SLOT_LISTENING) ? slot_get(fd) : NULL;
+	if (!listener)
+		return made;
+	made = accepted_secured(listener, made);
+	slot_put(listener);
+	if (made >= 0)
+		errno = saved;
+	return made;
+}
+
 int hook_accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
-	int made = real.accept(fd, addr, len);
-
-	if (made >= 0)
-		fdtab_drop(made);
-	return made;
+	return accepted(fd, real.accept(fd, addr, len));
 }
 
 int hook_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
-	int made = real.accept4(fd, addr, len, flags);
+	return accepted(fd, real.accept4(fd, addr, len, flags));
+}
 
-	if (made >= 0)
-		fdtab_drop(made);
-	return made;
+#define GOODBYE_MS 2000
+
+/* The last descriptor of a layered connection says goodbye before it goes. */
+static void life_ending(int fd)
+{
+	struct slot *slot = fdtab_borrowed() ? NULL : slot_get(fd);
+	int saved = errno;
+
+	if (!slot)
+		return;
+	if (fdtab_is_last(slot, fd))
+		load_core_if_open()->ending(&slot->pub, fd, GOODBYE_MS);
+	slot_put(slot);
+	errno = saved;
+}
+
+/* Every layered connection of the range. */
+void life_end_range(unsigned first, unsigned last)
+{
+	unsigned limit = FDTAB_PAGES * FDTAB_PAGE - 1, fd;
+
+	if (!atomic_load(&fdtab_special))
+		return;
+	for (fd = first; fd <= last && fd <= limit; fd++) {
+		if (!atomic_load(&fdtab_pages[fd >> FDTAB_PAGE_BITS]))
+			fd |= FDTAB_PAGE - 1;
+		else if (fdtab_has((int)fd, SLOT_LAYERED))
+			life_ending((int)fd);
+	}
 }
 
 /* The product's own descriptors are not the application's: to it they are closed. */
@@ -80,6 +144,8 @@ int hook_close(int fd)
 		return real.close(fd);
 	if (slot == &fdtab_own)
 		return not_yours();
+	if (fdtab_has(fd, SLOT_LAYERED))
+		life_ending(fd);
 	fdtab_drop(fd);
 	return real.close(fd);
 }
@@ -107,8 +173,10 @@ int hook_close_range(unsigned int first, unsigned int last, int flags)
 {
 	if (first > last || (flags & ~(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)))
 		return real.close_range(first, last, flags);
-	if (!(flags & CLOSE_RANGE_CLOEXEC))
+	if (!(flags & CLOSE_RANGE_CLOEXEC)) {
+		life_end_range(first, last);
 		fdtab_drop_range(first, last);
+	}
 	return each_stretch(first, last, flags, close_stretch);
 }
 
@@ -116,6 +184,7 @@ void hook_closefrom(int first)
 {
 	unsigned from = first < 0 ? 0 : (unsigned)first;
 
+	life_end_range(from, ~0u);
 	fdtab_drop_range(from, ~0u);
 	if (fdtab_next_own(from, ~0u) < 0 || each_stretch(from, ~0u, 0, close_stretch) != 0)
 		real.closefrom(first);
@@ -157,6 +226,8 @@ static int duplicate_to(int from, int to, int flags, bool three)
 			errno = EBUSY;
 			return -1;
 		}
+		if (fdtab_has(to, SLOT_LAYERED))
+			life_ending(to);
 		fdtab_drop(to);
 	}
 	made = three ? real.dup3(from, to, flags) : real.dup2(from, to);
@@ -177,10 +248,27 @@ int hook_dup3(int from, int to, int flags)
 	return duplicate_to(from, to, flags, true);
 }
 
+void life_unblocked(int fd)
+{
+	struct slot *slot = slot_get(fd);
+	int saved = errno;
+
+	if (!slot)
+		return;
+	load_core_if_open()->unblocked(&slot->pub, fd);
+	slot_put(slot);
+	errno = saved;
+}
+
 static int control(int (*call)(int, int, long), int fd, int cmd, long arg)
 {
 	int made;
 
+	if (cmd == F_SETFL && (arg & O_NONBLOCK) && fdtab_has(fd, SLOT_LAYERED)) {
+		made = call(fd, cmd, arg);
+		life_unblocked(fd);
+		return made;
+	}
 	if (cmd != F_DUPFD && cmd != F_DUPFD_CLOEXEC)
 		return call(fd, cmd, arg);
 	if (fdtab_is_own(fd))

@@ -22,6 +22,7 @@
 
 #include "shim/epollset.h"
 #include "shim/fdtab.h"
+#include "shim/life.h"
 #include "shim/opt.h"
 #include "shim/real.h"
 
@@ -179,6 +180,8 @@ static void host_forget(struct taps_slot *slot)
 static void host_flags(struct taps_slot *slot, uint32_t set, uint32_t clear)
 {
 	slot_set_flags(slot_of(slot), set, clear);
+	if (set & SLOT_LAYERED)
+		epollset_became_layered(slot_of(slot));
 }
 
 static void host_options(const struct taps_slot *slot, int from, int fd)
@@ -215,6 +218,7 @@ static struct taps_host host = {
 	.slot_forget = host_forget,
 	.slot_flags = host_flags,
 	.slot_options = host_options,
+	.process = fdtab_process,
 	.enter = load_enter,
 	.leave = load_leave,
 	.log = log_line,
@@ -428,6 +432,12 @@ static void keep_environment(char *const *environment)
 		kept_environment[n++] = to;
 		to = stpcpy(stpcpy(stpcpy(to, kept_names[i]), "="), value) + 1;
 	}
+}
+
+/* exit(3): what is still open says goodbye. */
+__attribute__((destructor)) static void end(void)
+{
+	life_end_range(0, ~0u);
 }
 
 /* Runs before every other constructor of the process (-z initfirst), possibly before the C library

@@ -199,17 +199,52 @@ static void restore(int fd)
 	slot_put(slot);
 }
 
+/* A rule may secure what the listener will accept. */
+static int secure_listen(int fd)
+{
+	struct slot *slot = fdtab_borrowed() ? NULL : slot_get(fd);
+	const struct taps_core *core;
+	int result = 0, saved = errno;
+
+	if (!slot)
+		return 0;
+	core = load_core();
+	if (core && slot->pub.type == SOCK_STREAM) {
+		load_enter();
+		result = core->listening(&slot->pub, fd);
+		load_leave();
+	}
+	slot_put(slot);
+	return edge(result, saved);
+}
+
 int hook_listen(int fd, int backlog)
 {
 	if (fdtab_has(fd, SLOT_CONNECTING | SLOT_FAILED)) {
 		errno = EINVAL;
 		return -1;
 	}
+	if (fdtab_peek(fd) && secure_listen(fd) != 0)
+		return -1;
 	return real.listen(fd, backlog);
+}
+
+static int layered_shutdown(int fd, int how)
+{
+	struct slot *slot = slot_get(fd);
+	int result, saved = errno;
+
+	if (!slot)
+		return real.shutdown(fd, how);
+	result = load_core_if_open()->shutdown(&slot->pub, fd, how);
+	slot_put(slot);
+	return edge(result, saved);
 }
 
 int hook_shutdown(int fd, int how)
 {
+	if (fdtab_has(fd, SLOT_LAYERED))
+		return layered_shutdown(fd, how);
 	if (fdtab_has(fd, SLOT_CONNECTING | SLOT_FAILED | SLOT_BUSY))
 		restore(fd);
 	return real.shutdown(fd, how);

@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 
 #include "shim/fdtab.h"
+#include "shim/life.h"
 #include "shim/load.h"
 #include "shim/real.h"
 
@@ -254,11 +255,33 @@ static bool is_file_request(unsigned long request)
 	       request == FIONCLEX;
 }
 
+/* FIONREAD counts the application's bytes, as far as they are decrypted; looking decrypts. */
+static int layered_ioctl(int fd, unsigned long request, void *arg)
+{
+	struct slot *slot = slot_get(fd);
+	int result;
+
+	if (!slot || request != FIONREAD || !arg) {
+		result = real.ioctl(fd, request, arg);
+		if (result == 0 && request == FIONBIO && *(int *)arg)
+			life_unblocked(fd);
+	} else {
+		load_core_if_open()->readable(&slot->pub, fd);
+		*(int *)arg = (int)load_core_if_open()->pending(&slot->pub);
+		result = 0;
+	}
+	if (slot)
+		slot_put(slot);
+	return result;
+}
+
 int hook_ioctl(int fd, unsigned long request, void *arg)
 {
 	struct slot *slot;
 	int result;
 
+	if (fdtab_has(fd, SLOT_LAYERED))
+		return layered_ioctl(fd, request, arg);
 	if (!fdtab_has(fd, SLOT_CONNECTING | SLOT_FAILED) || is_file_request(request))
 		return real.ioctl(fd, request, arg);
 	slot = slot_get(fd);

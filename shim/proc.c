@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "shim/fdtab.h"
+#include "shim/life.h"
 #include "shim/load.h"
 
 extern char **environ;
@@ -244,6 +245,21 @@ int hook_posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actio
 		      const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
 	return real.posix_spawnp(pid, file, actions, attr, argv, COMPLETED(envp));
+}
+
+/* A layered connection that the process leaves open says goodbye: the peer would take its end for an attack
+ * otherwise (RFC 8446 §6.1). */
+void hook__exit(int status)
+{
+	if (atomic_load(&fdtab_special) && !fdtab_borrowed())
+		life_end_range(0, ~0u);
+	real._exit(status);
+	__builtin_unreachable();
+}
+
+void hook__Exit(int status)
+{
+	hook__exit(status);
 }
 
 /* _Fork(3) runs no atfork handlers: the child's table is its own all the same. */

@@ -10,6 +10,7 @@
 
 #include "shim/epollset.h"
 #include "shim/fdtab.h"
+#include "shim/load.h"
 
 static bool any_special(void)
 {
@@ -56,6 +57,48 @@ static bool is_valid(const struct timespec *ts)
 		       ts->tv_sec < INT_MAX);
 }
 
+#define WATCHED (SLOT_CONNECTING | SLOT_LAYERED)
+#define READABLE (POLLIN | POLLRDNORM)
+
+static bool any_watched(const struct pollfd *fds, nfds_t n)
+{
+	nfds_t i;
+
+	for (i = 0; i < n; i++)
+		if (fdtab_has(fds[i].fd, WATCHED))
+			return true;
+	return false;
+}
+
+/* The kernel sees bytes of a layered descriptor; are any of them the application's? */
+static bool is_readable(int fd)
+{
+	struct slot *slot = slot_get(fd);
+	int saved = errno;
+	bool yes;
+
+	if (!slot)
+		return true;
+	yes = !(slot_flags(slot) & SLOT_LAYERED) || load_core_if_open()->readable(&slot->pub, fd);
+	slot_put(slot);
+	errno = saved;
+	return yes;
+}
+
+/* Takes "readable" back where it is not true.  Returns how many descriptors have something left to say. */
+static int filter_poll(struct pollfd *fds, nfds_t n)
+{
+	int count = 0;
+	nfds_t i;
+
+	for (i = 0; i < n; i++) {
+		if ((fds[i].revents & READABLE) && fdtab_has(fds[i].fd, SLOT_LAYERED) && !is_readable(fds[i].fd))
+			fds[i].revents &= (short)~(READABLE | POLLRDBAND | POLLPRI);
+		count += fds[i].revents != 0;
+	}
+	return count;
+}
+
 static unsigned connecting_fds(const struct pollfd *fds, nfds_t n)
 {
 	unsigned count = 0;
@@ -81,10 +124,12 @@ static int patient_poll(struct pollfd *fds, nfds_t n, const struct timespec *tim
 		/* A race that is just ending is let end. */
 		fdtab_lock();
 		fdtab_unlock();
-		if (result <= 0 || connecting_fds(fds, n) == before)
+		if (result > 0 && connecting_fds(fds, n) != before)
+			result = real.ppoll(fds, n, &at_once, NULL);
+		else if (result <= 0)
 			return result;
-		result = real.ppoll(fds, n, &at_once, NULL);
-		if (result != 0)
+		result = result > 0 ? filter_poll(fds, n) : result;
+		if (result != 0 || (!patience.forever && now() >= patience.end))
 			return result;
 	}
 }
@@ -93,14 +138,14 @@ int hook_poll(struct pollfd *fds, nfds_t n, int timeout)
 {
 	struct timespec ts = {.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
 
-	if (!any_special() || timeout == 0 || !connecting_fds(fds, n))
+	if (!any_special() || !any_watched(fds, n))
 		return real.poll(fds, n, timeout);
 	return patient_poll(fds, n, timeout < 0 ? NULL : &ts, NULL);
 }
 
 int hook_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
-	if (!any_special() || !is_valid(timeout) || !connecting_fds(fds, n))
+	if (!any_special() || !is_valid(timeout) || !any_watched(fds, n))
 		return real.ppoll(fds, n, timeout, mask);
 	return patient_poll(fds, n, timeout, mask);
 }
@@ -142,6 +187,21 @@ static void copy_sets(const struct select_call *call, char *saved, bool save)
 	}
 }
 
+static int filter_select(const struct select_call *call)
+{
+	int fd, removed = 0;
+
+	for (fd = 0; call->set[0] && fd < call->n; fd++) {
+		fd_mask bit = (fd_mask)1 << (fd % NFDBITS), *word = &call->set[0]->fds_bits[fd / NFDBITS];
+
+		if (!(*word & bit) || !fdtab_has(fd, SLOT_LAYERED) || is_readable(fd))
+			continue;
+		*word &= ~bit;
+		removed++;
+	}
+	return removed;
+}
+
 static int patient_select(const struct select_call *call, const struct timespec *timeout, const sigset_t *mask)
 {
 	struct patience patience = patience_from(timeout);
@@ -160,7 +220,8 @@ static int patient_select(const struct select_call *call, const struct timespec 
 		fdtab_unlock();
 		copy_sets(call, saved, false);
 		result = real.pselect(call->n, call->set[0], call->set[1], call->set[2], &at_once, NULL);
-		if (result != 0)
+		result -= filter_select(call);
+		if (result != 0 || (!patience.forever && now() >= patience.end))
 			return result;
 		copy_sets(call, saved, false);
 	}
@@ -171,7 +232,7 @@ static bool any_selected(const struct select_call *call)
 	int fd, i;
 
 	for (fd = 0; fd < call->n; fd++) {
-		if (!fdtab_has(fd, SLOT_CONNECTING))
+		if (!fdtab_has(fd, WATCHED))
 			continue;
 		for (i = 0; i < SELECT_SETS; i++)
 			if (call->set[i] && (call->set[i]->fds_bits[fd / NFDBITS] & (1L << (fd % NFDBITS))))
@@ -245,6 +306,27 @@ int hook_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	return result;
 }
 
+/* Takes "readable" back from what epoll reports of layered descriptors; an event with nothing left is dropped,
+ * and a one-shot registration that it used up is armed again.  Returns how many events remain. */
+static int filter_epoll(int epfd, struct epoll_event *events, int n)
+{
+	int i, kept = 0;
+
+	for (i = 0; i < n; i++) {
+		struct epoll_event armed;
+		int fd = events[i].events & EPOLLIN ? epollset_find(epfd, events[i].data.u64, &armed) : -1;
+
+		if (fd >= 0 && fdtab_has(fd, SLOT_LAYERED) && !is_readable(fd)) {
+			events[i].events &= ~(uint32_t)(EPOLLIN | EPOLLRDNORM);
+			if (!events[i].events && (armed.events & EPOLLONESHOT))
+				real.epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &armed);
+		}
+		if (events[i].events)
+			events[kept++] = events[i];
+	}
+	return kept;
+}
+
 static int delivered(int n)
 {
 	if (n > 0)
@@ -252,18 +334,51 @@ static int delivered(int n)
 	return n;
 }
 
+/* Waits again, for the rest of the time, while all that came is not for the application. */
+static int patient_epoll(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
+			 const sigset_t *mask)
+{
+	struct patience patience = patience_from(timeout);
+	struct timespec left;
+
+	for (;;) {
+		int n = delivered(real.epoll_pwait2(epfd, events, max, remaining(&patience, &left), mask));
+
+		if (n <= 0)
+			return n;
+		n = filter_epoll(epfd, events, n);
+		if (n > 0 || (!patience.forever && now() >= patience.end))
+			return n;
+	}
+}
+
+static bool any_layered(void)
+{
+	return __builtin_expect(epollset_layered(), 0);
+}
+
 int hook_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
 {
+	struct timespec ts = {.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
+
+	if (any_layered())
+		return patient_epoll(epfd, events, max, timeout < 0 ? NULL : &ts, NULL);
 	return delivered(real.epoll_wait(epfd, events, max, timeout));
 }
 
 int hook_epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout, const sigset_t *mask)
 {
+	struct timespec ts = {.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
+
+	if (any_layered())
+		return patient_epoll(epfd, events, max, timeout < 0 ? NULL : &ts, mask);
 	return delivered(real.epoll_pwait(epfd, events, max, timeout, mask));
 }
 
 int hook_epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
 		      const sigset_t *mask)
 {
+	if (any_layered() && is_valid(timeout))
+		return patient_epoll(epfd, events, max, timeout, mask);
 	return delivered(real.epoll_pwait2(epfd, events, max, timeout, mask));
 }

@@ -1,0 +1,120 @@
+/* Server side.  accept(2) never waits for a handshake: that is done at the connection's first use in a
+ * blocking program, by the loop behind a placeholder in a non-blocking one (drive_accepted). */
+#include "core/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "core/drive.h"
+#include "core/host.h"
+#include "core/layer.h"
+#include "core/secure.h"
+#include "core/stream.h"
+#include "core/wait.h"
+
+struct listener {
+	struct handle handle;
+	struct conf *conf;
+	const struct security *security;
+};
+
+static void listener_free(struct handle *handle)
+{
+	struct listener *listener = (struct listener *)handle;
+
+	conf_unref(listener->conf);
+	taps_host->free(listener);
+}
+
+static const struct security *security_for(struct conf *conf, struct taps_slot *slot, int fd)
+{
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+	struct taps_addr addr;
+	struct policy_query query = {.addr = &addr, .socktype = slot->type, .role = POLICY_LISTEN};
+	struct policy policy;
+
+	if (taps_host->getsockname(fd, (struct sockaddr *)&name, &len) != 0 ||
+	    !addr_from_sockaddr(&addr, (struct sockaddr *)&name, len))
+		return NULL;
+	addr = addr_unmap(&addr);
+	conf_policy(conf, &query, &policy);
+	return policy.security;
+}
+
+int listener_prepare(struct conf *conf, struct taps_slot *slot, int fd)
+{
+	const struct security *security = security_for(conf, slot, fd);
+	char reason[SECURE_REASON_MAX];
+	struct listener *listener;
+
+	if (!security)
+		return 0;
+	if (!secure_check(security, true, reason)) {
+		wait_say("listen: %s (rule %s)", reason, security->rule);
+		return -EPROTO;
+	}
+	listener = taps_host->calloc(1, sizeof(*listener));
+	if (!listener)
+		return -ENOMEM;
+	handle_init(&listener->handle, HANDLE_LISTENER, listener_free);
+	listener->conf = conf_ref(conf);
+	listener->security = security;
+	taps_host->lock();
+	if (!atomic_load(&slot->conn)) {
+		atomic_store(&slot->conn, listener);
+		taps_host->slot_flags(slot, SLOT_LISTENING, 0);
+		listener = NULL;
+	}
+	taps_host->unlock();
+	if (listener)
+		handle_unref(&listener->handle);
+	return 0;
+}
+
+static struct layer *make_chain(const struct listener *listener, int fd)
+{
+	struct tcp_options tcp = {.fd = fd, .keep = true, .established = true};
+	struct layer *bottom = tcp_layer(&tcp), *top;
+	struct secure_peer nobody = {0};
+	char reason[SECURE_REASON_MAX];
+
+	if (!bottom)
+		return NULL;
+	top = secure_layer(listener->security, true, &nobody, bottom, reason);
+	if (top)
+		return top;
+	wait_say("accept: %s (rule %s)", reason, listener->security->rule);
+	layer_close_chain(bottom);
+	return NULL;
+}
+
+/* The rule is found by the slot's stream, which came from a listener of it. */
+int listener_unblocked(struct taps_slot *slot, int fd)
+{
+	struct handle *handle = atomic_load(&slot->conn);
+	int status = taps_host->fcntl(fd, F_GETFL), result;
+
+	if (!handle || handle->kind != HANDLE_STREAM || !stream_is_new((struct stream *)handle) || status < 0 ||
+	    !(status & O_NONBLOCK))
+		return 0;
+	result = drive_accepted(slot, fd, stream_security((struct stream *)handle));
+	return result == -EINPROGRESS ? 0 : result;
+}
+
+int listener_accepted(struct taps_slot *from, struct taps_slot *slot, int fd)
+{
+	struct listener *listener = atomic_load(&from->conn);
+	struct layer *chain = make_chain(listener, fd);
+	struct stream *stream = chain ? stream_accepted(chain, listener->security) : NULL;
+
+	if (!stream) {
+		layer_close_chain(chain);
+		return -ECONNABORTED;
+	}
+	taps_host->lock();
+	atomic_store(&slot->conn, stream);
+	taps_host->slot_flags(slot, SLOT_LAYERED | SLOT_PLAIN, 0);
+	taps_host->unlock();
+	return listener_unblocked(slot, fd);
+}

@@ -1,0 +1,52 @@
+/* Security layers: the contract between the core and the TLS module (libtaps-tls.so), which is loaded
+ * when a policy first secures a connection; GnuTLS costs a process a millisecond to load. */
+#ifndef TAPS_CORE_SECURE_H
+#define TAPS_CORE_SECURE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf/security.h"
+#include "core/api.h"
+
+#define SECURE_VERSION 1u
+#define SECURE_REASON_MAX 320
+
+struct layer;
+struct secure_context;
+
+/* With whom, for the certificate's check (reference/identity: RFC 9525). */
+struct secure_peer {
+	const char *name;    /* that the application looked up, or NULL */
+	const char *address; /* numeric, without port */
+	uint16_t port;
+};
+
+/* What libtaps-tls.so offers.  Thread-safe. */
+struct secure_module {
+	uint32_t version;
+	/* Credentials of one `security` group in one role, made once and kept; files that changed are read
+	 * anew for a server.  Returns NULL with a reason. */
+	struct secure_context *(*context)(const struct security *security, bool server,
+					  char reason[SECURE_REASON_MAX]);
+	/* A layer over `below` (taken over on success).  Returns NULL with a reason. */
+	struct layer *(*layer)(struct secure_context *context, const struct secure_peer *peer,
+			       struct layer *below, char reason[SECURE_REASON_MAX]);
+	/* pthread_atfork(3). */
+	void (*fork_prepare)(void);
+	void (*fork_done)(void);
+};
+
+/* The module's only symbol. */
+const struct secure_module *taps_tls_open(const struct taps_host *host);
+
+/* Puts the layer that `security` asks for over `below`, loading the module if need be.  Returns the new top of
+ * the chain, or NULL with the reason: the caller ends `below` and fails; nothing is ever sent in clear. */
+struct layer *secure_layer(const struct security *security, bool server, const struct secure_peer *peer,
+			   struct layer *below, char reason[SECURE_REASON_MAX]);
+/* Is the module there and are the credentials good?  For listen(2), which should fail early. */
+bool secure_check(const struct security *security, bool server, char reason[SECURE_REASON_MAX]);
+void secure_fork_prepare(void);
+void secure_fork_done(void);
+
+#endif

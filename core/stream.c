@@ -1,0 +1,478 @@
+/* Established connections.  Layers never block; this file waits: outside every lock, with the
+ * application's own limits (SO_RCVTIMEO, SO_SNDTIMEO, O_NONBLOCK, MSG_DONTWAIT). */
+#include "core/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/time.h>
+
+#include "core/host.h"
+#include "core/loop.h"
+#include "core/wait.h"
+
+#define FLUSH_NS (30 * NS_PER_S)
+
+struct stream {
+	struct handle handle;
+	struct layer *chain;
+	const struct security *security; /* of an accepted connection */
+	pthread_mutex_t shaking; /* held by the one who drives the handshake */
+	_Atomic bool new;        /* the handshake is still to come */
+	_Atomic int error;       /* of the handshake, for good */
+	_Atomic pid_t user;      /* the process that used it last: only that one says goodbye */
+	_Atomic bool ended;
+	_Atomic bool flushing;   /* the loop is at it */
+	struct taps_addr peer, local;
+};
+
+static void stream_free(struct handle *handle)
+{
+	struct stream *stream = (struct stream *)handle;
+
+	layer_close_chain(stream->chain);
+	pthread_mutex_destroy(&stream->shaking);
+	taps_host->free(stream);
+}
+
+static struct stream *make(struct layer *take_chain)
+{
+	struct stream *stream = taps_host->calloc(1, sizeof(*stream));
+
+	if (!stream)
+		return NULL;
+	handle_init(&stream->handle, HANDLE_STREAM, stream_free);
+	stream->chain = take_chain;
+	stream->user = taps_host->process();
+	pthread_mutex_init(&stream->shaking, NULL);
+	return stream;
+}
+
+struct stream *stream_new(struct layer *take_chain, const struct taps_addr *peer, const struct taps_addr *local)
+{
+	struct stream *stream = make(take_chain);
+
+	if (stream) {
+		stream->peer = *peer;
+		stream->local = *local;
+	}
+	return stream;
+}
+
+struct stream *stream_accepted(struct layer *take_chain, const struct security *security)
+{
+	struct stream *stream = make(take_chain);
+
+	if (stream) {
+		stream->security = security;
+		atomic_store(&stream->new, true);
+	}
+	return stream;
+}
+
+void stream_placed(struct stream *stream)
+{
+	layer_disown(stream->chain, -1);
+}
+
+const struct taps_addr *stream_name(const struct stream *stream, bool peer)
+{
+	return peer ? &stream->peer : &stream->local;
+}
+
+const struct security *stream_security(const struct stream *stream)
+{
+	return stream->security;
+}
+
+bool stream_is_new(const struct stream *stream)
+{
+	return atomic_load(&stream->new);
+}
+
+struct layer *stream_take_chain(struct stream *stream)
+{
+	struct layer *chain = stream->chain;
+
+	stream->chain = NULL;
+	return chain;
+}
+
+static bool blocks(int fd, int flags)
+{
+	int status;
+
+	if (flags & MSG_DONTWAIT)
+		return false;
+	status = taps_host->fcntl(fd, F_GETFL);
+	return status >= 0 && !(status & O_NONBLOCK);
+}
+
+/* By when a blocking call gives up (socket(7), SO_RCVTIMEO). */
+static int64_t limit(int fd, int option)
+{
+	struct timeval tv = {0};
+	socklen_t len = sizeof(tv);
+
+	if (taps_host->getsockopt(fd, SOL_SOCKET, option, &tv, &len) != 0 || (tv.tv_sec == 0 && tv.tv_usec == 0))
+		return INT64_MAX;
+	return now_ns() + tv.tv_sec * NS_PER_S + tv.tv_usec * 1000;
+}
+
+/* Waits for one event; -EAGAIN at the end, -EINTR when the kernel's own call would return so. */
+static int wait_event(int fd, short events, int64_t end)
+{
+	struct pollfd wanted = {fd, events, 0};
+	int result;
+
+	for (;;) {
+		result = wait_fds(&wanted, 1, end, now_ns());
+		if (result == -EINTR && !wait_interrupted(end != INT64_MAX))
+			continue;
+		if (result < 0)
+			return result;
+		if (wanted.revents)
+			return 0;
+		if (end != INT64_MAX && now_ns() >= end)
+			return -EAGAIN;
+	}
+}
+
+static void say_refused(const struct stream *stream, int fd, const char *reason)
+{
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+	struct taps_addr peer;
+	char text[ADDR_TEXT_MAX] = "a client";
+
+	if (taps_host->getpeername(fd, (struct sockaddr *)&name, &len) == 0 &&
+	    addr_from_sockaddr(&peer, (struct sockaddr *)&name, len)) {
+		peer = addr_unmap(&peer);
+		addr_format(&peer, text);
+	}
+	wait_say("%s: %s (rule %s)", text, reason, stream->security->rule);
+}
+
+/* One driver at a time, as far as it goes.  Returns 0 when ready, -EAGAIN with *wants, -errno for good. */
+static int shake(struct stream *stream, int fd, struct layer_wants *wants)
+{
+	int result;
+
+	pthread_mutex_lock(&stream->shaking);
+	result = -atomic_load(&stream->error);
+	if (result == 0 && atomic_load(&stream->new)) {
+		layer_renumber(stream->chain, fd);
+		result = stream->chain->ops->connect(stream->chain, now_ns(), wants);
+		if (result == 0)
+			atomic_store(&stream->new, false);
+	}
+	if (result < 0 && result != -EAGAIN && !atomic_exchange(&stream->error, -result)) {
+		say_refused(stream, fd, stream->chain->ops->reason(stream->chain));
+		taps_host->shutdown(fd, SHUT_RDWR);
+	}
+	pthread_mutex_unlock(&stream->shaking);
+	return result;
+}
+
+/* Before the first byte: the handshake, for as long as the call may block. */
+static int make_ready(struct stream *stream, int fd, int flags, int64_t end)
+{
+	struct layer_wants wants = {0};
+	int result;
+
+	while ((result = shake(stream, fd, &wants)) == -EAGAIN) {
+		if (!blocks(fd, flags))
+			return -EAGAIN;
+		result = wait_event(fd, wants.events, wants.deadline < end ? wants.deadline : end);
+		if (result < 0 && !(result == -EAGAIN && now_ns() < end))
+			return result;
+	}
+	return result;
+}
+
+static int prepare(struct stream *stream, int fd, int flags, int option)
+{
+	atomic_store(&stream->user, taps_host->process());
+	if (atomic_load(&stream->error))
+		return -atomic_load(&stream->error);
+	if (!atomic_load(&stream->new))
+		return 0;
+	return make_ready(stream, fd, flags, limit(fd, option));
+}
+
+/* A vector that is being worked off. */
+struct progress {
+	struct iovec iov[64];
+	int n, at;
+	size_t left, done;
+};
+
+static void begin(struct progress *p, const struct msghdr *msg)
+{
+	int i;
+
+	p->n = (int)(msg->msg_iovlen < 64 ? msg->msg_iovlen : 64);
+	p->at = 0;
+	p->left = p->done = 0;
+	for (i = 0; i < p->n; i++) {
+		p->iov[i] = msg->msg_iov[i];
+		p->left += p->iov[i].iov_len;
+	}
+}
+
+static void advance(struct progress *p, size_t bytes)
+{
+	p->done += bytes;
+	p->left -= bytes;
+	while (p->at < p->n && bytes >= p->iov[p->at].iov_len)
+		bytes -= p->iov[p->at++].iov_len;
+	if (p->at < p->n) {
+		p->iov[p->at].iov_base = (char *)p->iov[p->at].iov_base + bytes;
+		p->iov[p->at].iov_len -= bytes;
+	}
+}
+
+static ssize_t partly(const struct progress *p, ssize_t otherwise)
+{
+	return p->done > 0 ? (ssize_t)p->done : otherwise;
+}
+
+static ssize_t recv_loop(struct stream *stream, int fd, struct progress *p, int flags)
+{
+	bool all = (flags & MSG_WAITALL) && !(flags & MSG_PEEK);
+	int64_t end = 0;
+
+	for (;;) {
+		ssize_t n = stream->chain->ops->recv(stream->chain, fd, p->iov + p->at, p->n - p->at,
+						     flags & MSG_PEEK);
+		int result;
+
+		if (n > 0) {
+			advance(p, (size_t)n);
+			if (!all || p->left == 0)
+				return (ssize_t)p->done;
+			continue;
+		}
+		if (n != -EAGAIN)
+			return partly(p, n);
+		if ((p->done > 0 && !all) || !blocks(fd, flags))
+			return partly(p, n);
+		if (end == 0)
+			end = limit(fd, SO_RCVTIMEO);
+		result = wait_event(fd, POLLIN, end);
+		if (result < 0)
+			return partly(p, result);
+	}
+}
+
+/* tcp(7): MSG_TRUNC throws the bytes away. */
+static ssize_t recv_nothing(struct stream *stream, int fd, const struct progress *to, int flags)
+{
+	char waste[4096];
+	struct iovec iov = {waste, to->left < sizeof(waste) ? to->left : sizeof(waste)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	return stream_recv(stream, fd, &msg, flags & ~MSG_TRUNC);
+}
+
+ssize_t stream_recv(struct stream *stream, int fd, struct msghdr *msg, int flags)
+{
+	struct progress p;
+	int result;
+
+	if (flags & (MSG_OOB | MSG_ERRQUEUE))
+		return flags & MSG_OOB ? -EINVAL : -EAGAIN;
+	result = prepare(stream, fd, flags, SO_RCVTIMEO);
+	if (result < 0)
+		return result;
+	begin(&p, msg);
+	msg->msg_namelen = 0;
+	msg->msg_controllen = 0;
+	msg->msg_flags = 0;
+	if (p.left == 0)
+		return 0;
+	if (flags & MSG_TRUNC)
+		return recv_nothing(stream, fd, &p, flags);
+	return recv_loop(stream, fd, &p, flags);
+}
+
+/* Waits until the kernel took all that the layers hold. */
+static int drain(struct stream *stream, int fd, int64_t end)
+{
+	int result;
+
+	while ((result = stream->chain->ops->flush(stream->chain, fd)) == -EAGAIN) {
+		result = wait_event(fd, POLLOUT, end);
+		if (result < 0)
+			return result;
+	}
+	return result;
+}
+
+static ssize_t send_loop(struct stream *stream, int fd, struct progress *p, int flags)
+{
+	int64_t end = 0;
+
+	while (p->left > 0) {
+		ssize_t n = stream->chain->ops->send(stream->chain, fd, p->iov + p->at, p->n - p->at);
+		int result;
+
+		if (n > 0) {
+			advance(p, (size_t)n);
+			continue;
+		}
+		if (n != -EAGAIN)
+			return partly(p, n);
+		if (!blocks(fd, flags))
+			return partly(p, n);
+		if (end == 0)
+			end = limit(fd, SO_SNDTIMEO);
+		result = wait_event(fd, POLLOUT, end);
+		if (result < 0)
+			return partly(p, result);
+	}
+	return (ssize_t)p->done;
+}
+
+/* The loop's part of sending: what the kernel did not take from a non-blocking call. */
+struct flusher {
+	struct loop_client client;
+	struct stream *stream;
+	int fd; /* a duplicate of the application's */
+	int64_t end;
+};
+
+static struct flusher *flusher_of(struct loop_client *client)
+{
+	return (struct flusher *)((char *)client - offsetof(struct flusher, client));
+}
+
+static bool flusher_run(struct loop_client *client, int64_t now)
+{
+	struct flusher *flusher = flusher_of(client);
+	struct layer *chain = flusher->stream->chain;
+
+	if (now >= flusher->end || chain->ops->flush(chain, flusher->fd) != -EAGAIN)
+		return false;
+	client->fds[0] = (struct pollfd){flusher->fd, POLLOUT, 0};
+	client->n_fds = 1;
+	client->deadline = flusher->end;
+	return true;
+}
+
+static void flusher_done(struct loop_client *client)
+{
+	struct flusher *flusher = flusher_of(client);
+
+	atomic_store(&flusher->stream->flushing, false);
+	taps_host->fd_drop(flusher->fd);
+	handle_unref(&flusher->stream->handle);
+	taps_host->free(flusher);
+}
+
+static void flush_behind(struct stream *stream, int fd)
+{
+	struct flusher *flusher;
+	int copy;
+
+	if (atomic_exchange(&stream->flushing, true))
+		return;
+	flusher = taps_host->calloc(1, sizeof(*flusher));
+	copy = flusher ? taps_host->fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+	copy = copy < 0 ? -1 : taps_host->fd_keep(copy);
+	if (copy < 0) {
+		taps_host->free(flusher);
+		atomic_store(&stream->flushing, false);
+		return;
+	}
+	handle_ref(&stream->handle);
+	*flusher = (struct flusher){
+		.client = {.run = flusher_run, .done = flusher_done, .deadline = INT64_MAX},
+		.stream = stream,
+		.fd = copy,
+		.end = now_ns() + FLUSH_NS,
+	};
+	loop_lock();
+	if (loop_add(&flusher->client) < 0)
+		flusher_done(&flusher->client);
+	loop_unlock();
+}
+
+/* Asks whether something could be sent. */
+static int send_nothing(struct stream *stream, int fd, int flags)
+{
+	if (blocks(fd, flags))
+		return drain(stream, fd, limit(fd, SO_SNDTIMEO));
+	return stream->chain->ops->flush(stream->chain, fd);
+}
+
+ssize_t stream_send(struct stream *stream, int fd, const struct msghdr *msg, int flags)
+{
+	struct progress p;
+	ssize_t sent;
+	int result;
+
+	if (flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	result = prepare(stream, fd, flags, SO_SNDTIMEO);
+	if (result < 0)
+		return result;
+	begin(&p, msg);
+	if (p.left == 0)
+		return send_nothing(stream, fd, flags);
+	sent = send_loop(stream, fd, &p, flags);
+	if (sent > 0 && stream->chain->ops->flush(stream->chain, fd) == -EAGAIN) {
+		if (blocks(fd, flags))
+			drain(stream, fd, limit(fd, SO_SNDTIMEO));
+		else
+			flush_behind(stream, fd);
+	}
+	return sent;
+}
+
+int stream_readable(struct stream *stream, int fd)
+{
+	struct layer_wants wants;
+
+	if (atomic_load(&stream->error))
+		return 1;
+	if (atomic_load(&stream->new)) {
+		int result = shake(stream, fd, &wants);
+
+		if (result == -EAGAIN)
+			return 0;
+		if (result < 0)
+			return 1;
+	}
+	return stream->chain->ops->readable(stream->chain, fd);
+}
+
+size_t stream_pending(struct stream *stream)
+{
+	return stream->chain ? stream->chain->ops->pending(stream->chain) : 0;
+}
+
+int stream_shutdown(struct stream *stream, int fd, int how)
+{
+	int64_t end = now_ns() + 2 * NS_PER_S;
+
+	if (how != SHUT_RD && !atomic_load(&stream->new) && !atomic_load(&stream->error)) {
+		stream->chain->ops->finish(stream->chain, fd);
+		drain(stream, fd, end);
+	}
+	return taps_host->shutdown(fd, how) == 0 ? 0 : -errno;
+}
+
+void stream_end(struct stream *stream, int fd, int ms)
+{
+	if (!stream->chain || atomic_load(&stream->user) != taps_host->process() ||
+	    atomic_exchange(&stream->ended, true))
+		return;
+	if (atomic_load(&stream->new) || atomic_load(&stream->error))
+		return;
+	stream->chain->ops->finish(stream->chain, fd);
+	drain(stream, fd, now_ns() + ms * NS_PER_MS);
+}

@@ -1,0 +1,44 @@
+/* An established connection whose bytes the core handles, or whose names it answers for: what a slot holds
+ * once it is LAYERED or DISGUISED.  Waiting, time limits, flags of recv(2) and send(2), and the end are
+ * here; the bytes are the layers'.  Any thread may call. */
+#ifndef TAPS_CORE_STREAM_H
+#define TAPS_CORE_STREAM_H
+
+#include <stdatomic.h>
+
+#include "conf/security.h"
+#include "core/api.h"
+#include "core/handle.h"
+#include "core/layer.h"
+
+/* Makes a stream with one reference, for the slot.  Takes the chain (NULL: the kernel's own bytes).  NULL when
+ * memory is short. */
+struct stream *stream_new(struct layer *take_chain, const struct taps_addr *peer, const struct taps_addr *local);
+/* The same for an accepted connection whose handshake is still to come, at first use. */
+struct stream *stream_accepted(struct layer *take_chain, const struct security *security);
+/* Whose handshake it is; NULL for a stream that is not accepted. */
+const struct security *stream_security(const struct stream *stream);
+
+/* recv(2), send(2) and relatives of taps_core; -errno.  Block as the descriptor's mode says. */
+ssize_t stream_recv(struct stream *stream, int fd, struct msghdr *msg, int flags);
+ssize_t stream_send(struct stream *stream, int fd, const struct msghdr *msg, int flags);
+int stream_shutdown(struct stream *stream, int fd, int how);
+/* Would a read have an answer?  1 or 0. */
+int stream_readable(struct stream *stream, int fd);
+size_t stream_pending(struct stream *stream);
+/* The last descriptor of this process is about to be closed: says goodbye, waits for the kernel to take
+ * what is left, at most `ms`. */
+void stream_end(struct stream *stream, int fd, int ms);
+
+/* What getsockname(2) and getpeername(2) of a DISGUISED stream report. */
+const struct taps_addr *stream_name(const struct stream *stream, bool peer);
+
+/* Still in its handshake, as an accepted connection is before its first use? */
+bool stream_is_new(const struct stream *stream);
+/* The chain, taken out (to be driven by the loop); the stream is then empty. */
+struct layer *stream_take_chain(struct stream *stream);
+
+/* The chain's socket is under the application's descriptors now: its own number is given up. */
+void stream_placed(struct stream *stream);
+
+#endif

@@ -1,0 +1,569 @@
+/* TLS as a layer.  The session (core/tls_session.h) works on memory; here are the kernel's queue and the
+ * session's side by side.  Kernel I/O and waiting stay outside the session's lock; each direction has a
+ * lock of its own, from peek to removal and from encryption to send(2). */
+#include "core/tls_layer.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/host.h"
+#include "core/tls_verifier.h"
+
+#define SCRATCH_SIZE (LAYER_SEND_MAX * 2)
+#define OUT_SMALL 4096
+
+/* Ciphertext that the kernel did not take yet. */
+struct tls_out {
+	uint8_t *data;
+	size_t size, sent, room;
+};
+
+struct tls {
+	struct layer layer;
+	struct tls_session *session;
+	struct secure_context *context;
+	char *name; /* for tickets */
+	uint16_t port;
+	int64_t timeout;  /* ns, of the handshake */
+	int64_t deadline; /* 0: not begun */
+	bool ready;
+	bool finished; /* close_notify was queued */
+	int error;     /* handshake: for good */
+	pthread_mutex_t recv_lock;
+	pthread_mutex_t send_lock;
+	struct tls_out out;
+	uint8_t held;  /* bytes of a consumed record that are still in the kernel: 0 or 1 */
+	bool keep;     /* they stay: an end or an error is to be reported for ever */
+	bool partial;  /* records do not fit the socket's buffer: taken in pieces */
+	int lowat;     /* SO_RCVLOWAT as set */
+	char reason[SECURE_REASON_MAX];
+};
+
+static struct tls *tls_of(struct layer *layer)
+{
+	return (struct tls *)layer;
+}
+
+/* One scratch buffer for each thread that moves bytes. */
+static pthread_key_t scratch_key;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+
+static void make_scratch_key(void)
+{
+	pthread_key_create(&scratch_key, free);
+}
+
+static uint8_t *scratch(void)
+{
+	uint8_t *buf;
+
+	pthread_once(&scratch_once, make_scratch_key);
+	buf = pthread_getspecific(scratch_key);
+	if (!buf) {
+		buf = malloc(SCRATCH_SIZE);
+		pthread_setspecific(scratch_key, buf);
+	}
+	return buf;
+}
+
+static int keep_out(struct tls_out *out, const uint8_t *data, size_t size)
+{
+	uint8_t *room;
+
+	if (out->sent == out->size)
+		out->sent = out->size = 0;
+	if (out->size + size > out->room) {
+		room = realloc(out->data, out->size + size);
+		if (!room)
+			return -ENOMEM;
+		out->data = room;
+		out->room = out->size + size;
+	}
+	memcpy(out->data + out->size, data, size);
+	out->size += size;
+	return 0;
+}
+
+static ssize_t send_now(int fd, const void *data, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = taps_host->send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? (errno == EWOULDBLOCK ? -EAGAIN : -errno) : n;
+}
+
+/* Sends what is kept.  With the sending lock. */
+static int flush_out(struct tls *tls, int fd)
+{
+	struct tls_out *out = &tls->out;
+
+	while (out->sent < out->size) {
+		ssize_t n = send_now(fd, out->data + out->sent, out->size - out->sent);
+
+		if (n < 0)
+			return (int)n;
+		out->sent += (size_t)n;
+	}
+	if (out->room > OUT_SMALL) {
+		free(out->data);
+		*out = (struct tls_out){0};
+	}
+	return 0;
+}
+
+/* Puts what the session has queued (handshake, alerts, answers to key updates) behind what is kept. */
+static int take_output(struct tls *tls)
+{
+	uint8_t buf[OUT_SMALL];
+	size_t n;
+
+	while ((n = tls_session_take_output(tls->session, buf, sizeof(buf))) > 0)
+		if (keep_out(&tls->out, buf, n) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+static int flush_locked(struct tls *tls, int fd)
+{
+	int result = take_output(tls);
+
+	return result < 0 ? result : flush_out(tls, fd);
+}
+
+static int tls_flush(struct layer *layer, int fd)
+{
+	struct tls *tls = tls_of(layer);
+	int result;
+
+	pthread_mutex_lock(&tls->send_lock);
+	result = flush_locked(tls, fd);
+	pthread_mutex_unlock(&tls->send_lock);
+	return result;
+}
+
+static ssize_t peek(int fd, void *buf, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = taps_host->recv(fd, buf, size, MSG_PEEK | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? (errno == EWOULDBLOCK ? -EAGAIN : -errno) : n;
+}
+
+/* tcp(7), MSG_TRUNC: discards without copying. */
+static void discard(int fd, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = taps_host->recv(fd, NULL, size, MSG_TRUNC | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		size -= (size_t)n;
+	}
+}
+
+static void set_lowat(struct tls *tls, int fd, int bytes)
+{
+	if (tls->lowat == bytes)
+		return;
+	if (taps_host->setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes)) == 0)
+		tls->lowat = bytes;
+}
+
+static void set_reason(struct tls *tls, const char *text)
+{
+	if (!tls->reason[0])
+		snprintf(tls->reason, sizeof(tls->reason), "%s", text);
+}
+
+static int fail(struct tls *tls, int fd, int error)
+{
+	const char *why = tls_session_reason(tls->session);
+
+	set_reason(tls, why[0] ? why : error == -ETIMEDOUT ? "the handshake was not finished in time" : strerror(-error));
+	tls_flush(&tls->layer, fd);
+	tls->error = error;
+	return error;
+}
+
+/* What a peek's outcome means for a session that is not there yet. */
+static int handshake_input(struct tls *tls, int fd, bool *ret_progress)
+{
+	uint8_t *buf = scratch();
+	size_t used = 0;
+	ssize_t n;
+	int result;
+
+	*ret_progress = false;
+	if (!buf)
+		return -ENOMEM;
+	n = peek(fd, buf, TLS_RECORD_MAX);
+	if (n == -EAGAIN)
+		return TLS_WANT_INPUT;
+	if (n == 0) {
+		set_reason(tls, "the peer closed the connection in the handshake");
+		return -ECONNRESET;
+	}
+	if (n < 0)
+		return (int)n;
+	result = tls_session_handshake(tls->session, buf, (size_t)n, &used);
+	discard(fd, used);
+	*ret_progress = used > 0;
+	return result;
+}
+
+static int begin_handshake(struct tls *tls, int64_t now)
+{
+	size_t used;
+
+	tls->deadline = tls->timeout > 0 ? now + tls->timeout : INT64_MAX;
+	return tls_session_handshake(tls->session, NULL, 0, &used);
+}
+
+/* The external verifier gets the chain on its standard input and says yes by exit status 0. */
+static void run_verifier(struct tls *tls)
+{
+	char *chain = tls_session_chain_pem(tls->session), line[200] = "the verifier refused the certificate";
+	bool accepted = chain && tls_verifier_ask(tls->context, chain, line, sizeof(line));
+
+	free(chain);
+	tls_session_verifier_said(tls->session, accepted, line);
+}
+
+static int shake(struct tls *tls, int fd, int64_t now)
+{
+	bool progress = true;
+	int result;
+
+	result = tls->deadline == 0 ? begin_handshake(tls, now) : TLS_WANT_INPUT;
+	while (result >= 0 && result != TLS_DONE && progress) {
+		int sent = tls_flush(&tls->layer, fd);
+
+		if (sent < 0 && sent != -EAGAIN)
+			return sent;
+		if (result == TLS_WANT_VERIFIER)
+			run_verifier(tls);
+		result = handshake_input(tls, fd, &progress);
+	}
+	return result;
+}
+
+static int tls_connect(struct layer *layer, int64_t now, struct layer_wants *wants)
+{
+	struct tls *tls = tls_of(layer);
+	int result = layer->below->ops->connect(layer->below, now, wants), fd;
+
+	if (result != 0)
+		return result;
+	fd = wants->fd;
+	if (tls->error)
+		return tls->error;
+	result = tls->ready ? TLS_DONE : shake(tls, fd, now);
+	if (result < 0)
+		return fail(tls, fd, result);
+	if (result == TLS_DONE) {
+		tls->ready = true;
+		result = tls_flush(layer, fd);
+		if (result == 0 || result == -EAGAIN)
+			return 0;
+		return fail(tls, fd, result);
+	}
+	if (now >= tls->deadline)
+		return fail(tls, fd, -ETIMEDOUT);
+	*wants = (struct layer_wants){fd, POLLIN, tls->deadline, true};
+	if (tls->out.sent < tls->out.size)
+		wants->events |= POLLOUT;
+	return -EAGAIN;
+}
+
+/* Does a record of this length not fit the socket's buffer?  The kernel counts its own overhead in it. */
+static bool exceeds_buffer(int fd, size_t length)
+{
+	int room = 0;
+	socklen_t len = sizeof(room);
+
+	return taps_host->getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, &len) == 0 && (size_t)room < 2 * length + 2048;
+}
+
+/* What is left in the kernel after `data` was looked at: sets the low-water mark so that readable means a
+ * whole record. */
+static void arrange(struct tls *tls, int fd, const uint8_t *rest, size_t n_rest)
+{
+	ssize_t need;
+
+	if (n_rest == 0 || tls->keep) {
+		set_lowat(tls, fd, 1);
+		return;
+	}
+	need = n_rest < TLS_HEADER_SIZE ? TLS_HEADER_SIZE : tls_record_length(rest);
+	if (need < 0 || (size_t)need <= n_rest) {
+		set_lowat(tls, fd, 1);
+		return;
+	}
+	if (need > OUT_SMALL && exceeds_buffer(fd, (size_t)need)) {
+		tls->partial = true;
+		set_lowat(tls, fd, 1);
+		return;
+	}
+	set_lowat(tls, fd, (int)need + tls->held);
+}
+
+/* Removes what was used up; keeps one byte back while there is something to report: for ever, once that is
+ * the end or an error. */
+static void settle(struct tls *tls, int fd, size_t seen, const uint8_t *data, const struct tls_received *got)
+{
+	size_t used = tls->held + got->consumed, back = got->hold && used > 0;
+
+	discard(fd, used - back);
+	tls->held = (uint8_t)back;
+	tls->keep = got->hold && got->pending == 0 && back;
+	arrange(tls, fd, data + used, seen > used ? seen - used : 0);
+}
+
+static int after_input(struct tls *tls, int fd, const struct tls_received *got)
+{
+	tls_context_tickets(tls->context, tls->name, tls->port, tls->session);
+	return got->output > 0 ? tls_flush(&tls->layer, fd) : 0;
+}
+
+/* Looks once into the kernel's queue.  Returns > 0: something came of it, 0: the end, -EAGAIN, -errno. */
+static ssize_t look(struct tls *tls, int fd, const struct iovec *iov, int n_iov, size_t want, unsigned flags)
+{
+	size_t room = want + want / 64 + TLS_RECORD_MAX;
+	struct tls_received got;
+	uint8_t *buf = scratch();
+	ssize_t n;
+	int result;
+
+	if (!buf)
+		return -ENOMEM;
+	if (want > TLS_PLAIN_MAX || room > SCRATCH_SIZE)
+		room = room < SCRATCH_SIZE ? room : SCRATCH_SIZE;
+	else
+		room = TLS_PLAIN_MAX + 256;
+	n = peek(fd, buf, room);
+	if (n < 0)
+		return n;
+	if (n == 0) {
+		result = tls_session_truncated(tls->session);
+		if (result < 0)
+			set_reason(tls, tls_session_reason(tls->session));
+		return result;
+	}
+	if ((size_t)n < tls->held)
+		return -EAGAIN;
+	if (tls->partial)
+		flags |= TLS_RECV_PARTIAL;
+	if (iov)
+		result = tls_session_recv(tls->session, buf + tls->held, (size_t)n - tls->held, iov, n_iov, flags, &got);
+	else
+		result = tls_session_fill(tls->session, buf + tls->held, (size_t)n - tls->held, want, flags, &got);
+	settle(tls, fd, (size_t)n, buf, &got);
+	after_input(tls, fd, &got);
+	if (result < 0) {
+		set_reason(tls, tls_session_reason(tls->session));
+		return result;
+	}
+	if (got.bytes > 0)
+		return (ssize_t)got.bytes;
+	if (!iov && got.pending > 0)
+		return (ssize_t)got.pending;
+	if (got.closed)
+		return 0;
+	return got.consumed > 0 ? -EINPROGRESS : -EAGAIN;
+}
+
+static size_t total(const struct iovec *iov, int n)
+{
+	size_t bytes = 0;
+	int i;
+
+	for (i = 0; i < n; i++)
+		bytes += iov[i].iov_len;
+	return bytes;
+}
+
+/* From what is decrypted already.  Returns -EAGAIN if there is nothing. */
+static ssize_t from_pending(struct tls *tls, int fd, const struct iovec *iov, int n_iov, unsigned flags)
+{
+	struct tls_received got;
+	int result;
+
+	if (tls_session_pending(tls->session) == 0)
+		return -EAGAIN;
+	result = tls_session_recv(tls->session, NULL, 0, iov, n_iov, flags, &got);
+	if (result < 0)
+		return result;
+	tls->keep = got.hold && got.pending == 0 && tls->held;
+	if (!got.hold && tls->held) {
+		discard(fd, tls->held);
+		tls->held = 0;
+	}
+	return got.bytes > 0 ? (ssize_t)got.bytes : -EAGAIN;
+}
+
+static ssize_t tls_recv(struct layer *layer, int fd, const struct iovec *iov, int n, bool peeking)
+{
+	unsigned flags = peeking ? TLS_RECV_PEEK : 0;
+	struct tls *tls = tls_of(layer);
+	ssize_t result;
+
+	pthread_mutex_lock(&tls->recv_lock);
+	result = from_pending(tls, fd, iov, n, flags);
+	if (result == -EAGAIN)
+		do
+			result = look(tls, fd, iov, n, total(iov, n), flags);
+		while (result == -EINPROGRESS);
+	pthread_mutex_unlock(&tls->recv_lock);
+	return result;
+}
+
+static int tls_readable(struct layer *layer, int fd)
+{
+	struct tls *tls = tls_of(layer);
+	ssize_t result = 1;
+
+	pthread_mutex_lock(&tls->recv_lock);
+	if (tls_session_pending(tls->session) == 0)
+		do
+			result = look(tls, fd, NULL, 0, 1, 0);
+		while (result == -EINPROGRESS);
+	pthread_mutex_unlock(&tls->recv_lock);
+	return result != -EAGAIN;
+}
+
+static size_t tls_pending(struct layer *layer)
+{
+	return tls_session_pending(tls_of(layer)->session);
+}
+
+/* At most `max` bytes of the vector, without copying them. */
+static int cut(const struct iovec *iov, int n, size_t max, struct iovec *ret)
+{
+	int used = 0;
+
+	for (; used < n && used < 64 && max > 0; used++) {
+		ret[used] = iov[used];
+		if (ret[used].iov_len > max)
+			ret[used].iov_len = max;
+		max -= ret[used].iov_len;
+	}
+	return used;
+}
+
+static ssize_t send_locked(struct tls *tls, int fd, const struct iovec *iov, int n)
+{
+	uint8_t *buf = scratch();
+	struct iovec part[64];
+	size_t size = 0;
+	ssize_t taken, sent;
+	int result = flush_locked(tls, fd);
+
+	if (result < 0)
+		return result;
+	if (!buf)
+		return -ENOMEM;
+	n = cut(iov, n, LAYER_SEND_MAX, part);
+	taken = tls_session_seal(tls->session, part, n, buf, SCRATCH_SIZE, &size);
+	if (taken < 0)
+		return taken;
+	sent = send_now(fd, buf, size);
+	if (sent < 0 && sent != -EAGAIN)
+		return sent;
+	if (sent < 0)
+		sent = 0;
+	if ((size_t)sent < size && keep_out(&tls->out, buf + sent, size - (size_t)sent) < 0)
+		return -ENOMEM;
+	return taken;
+}
+
+static ssize_t tls_send(struct layer *layer, int fd, const struct iovec *iov, int n)
+{
+	struct tls *tls = tls_of(layer);
+	ssize_t result;
+
+	pthread_mutex_lock(&tls->send_lock);
+	result = send_locked(tls, fd, iov, n);
+	pthread_mutex_unlock(&tls->send_lock);
+	return result;
+}
+
+static int tls_finish(struct layer *layer, int fd)
+{
+	struct tls *tls = tls_of(layer);
+	int result = 0;
+
+	pthread_mutex_lock(&tls->send_lock);
+	if (!tls->finished && tls->ready)
+		result = tls_session_close(tls->session);
+	tls->finished = true;
+	if (result == 0)
+		result = flush_locked(tls, fd);
+	pthread_mutex_unlock(&tls->send_lock);
+	return result;
+}
+
+static const char *tls_why(struct layer *layer)
+{
+	return tls_of(layer)->reason;
+}
+
+static void tls_close(struct layer *layer)
+{
+	struct tls *tls = tls_of(layer);
+
+	tls_session_free(tls->session);
+	pthread_mutex_destroy(&tls->recv_lock);
+	pthread_mutex_destroy(&tls->send_lock);
+	free(tls->out.data);
+	free(tls->name);
+	free(tls);
+}
+
+static const struct layer_ops tls_ops = {
+	.name = "tls",
+	.traits = LAYER_SECURE | LAYER_STREAM,
+	.connect = tls_connect,
+	.recv = tls_recv,
+	.send = tls_send,
+	.flush = tls_flush,
+	.readable = tls_readable,
+	.pending = tls_pending,
+	.finish = tls_finish,
+	.reason = tls_why,
+	.close = tls_close,
+};
+
+struct layer *tls_layer(struct tls_session *session, struct layer *below, int64_t timeout,
+			struct secure_context *context, const struct secure_peer *peer)
+{
+	struct tls *tls = calloc(1, sizeof(*tls));
+	char *name = strdup(peer->name ? peer->name : "");
+
+	if (!tls || !name) {
+		tls_session_free(session);
+		free(tls);
+		free(name);
+		return NULL;
+	}
+	tls->layer = (struct layer){&tls_ops, below};
+	tls->session = session;
+	tls->context = context;
+	tls->name = name;
+	tls->port = peer->port;
+	tls->timeout = timeout;
+	tls->lowat = 1;
+	pthread_mutex_init(&tls->recv_lock, NULL);
+	pthread_mutex_init(&tls->send_lock, NULL);
+	return &tls->layer;
+}

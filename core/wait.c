@@ -1,0 +1,54 @@
+/* Waiting on the calling thread. */
+#include "core/wait.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <time.h>
+
+#include "core/host.h"
+
+int wait_fds(struct pollfd *fds, unsigned n, int64_t end, int64_t now)
+{
+	struct timespec ts, *timeout = NULL;
+	int result;
+
+	if (end != INT64_MAX) {
+		int64_t left = end > now ? end - now : 0;
+
+		ts = (struct timespec){left / NS_PER_S, left % NS_PER_S};
+		timeout = &ts;
+	}
+	taps_host->leave();
+	result = taps_host->ppoll(fds, n, timeout, NULL) < 0 ? -errno : 0;
+	taps_host->enter();
+	return result;
+}
+
+/* poll(2) cannot tell which handler ran, so: is there one that does not restart? */
+bool wait_interrupted(bool timed)
+{
+	struct sigaction action;
+	int sig;
+
+	if (timed)
+		return true;
+	for (sig = 1; sig < NSIG; sig++) {
+		if (sig == SIGKILL || sig == SIGSTOP || sigaction(sig, NULL, &action) != 0)
+			continue;
+		if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN &&
+		    !(action.sa_flags & SA_RESTART))
+			return true;
+	}
+	return false;
+}
+
+void wait_say(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	taps_host->log(TAPS_LOG_SAY, format, args);
+	va_end(args);
+}
