@@ -62,6 +62,21 @@ SYSCTLS = {
 }
 
 
+def build_tree():
+    top = pathlib.Path(__file__).resolve().parent.parent.parent
+    for candidate in (os.environ.get("TAPS_BUILD"), top / "build", top):
+        if candidate and (pathlib.Path(candidate) / "Makefile").exists():
+            return pathlib.Path(candidate).resolve()
+    return pathlib.Path(os.environ.get("TAPS_BUILD") or top / "build")
+
+
+def shim():
+    ret = pathlib.Path(os.environ.get("TAPS_SHIM") or build_tree() / ".libs" / "libtaps-shim.so")
+    if not ret.exists():
+        sys.exit(f"{ret} is not there")
+    return str(ret.resolve())
+
+
 def isolate(argv):
     """Starts the script again in namespaces of its own, unless it is there; returns in the inner one."""
     if os.environ.pop("PRELOAD_NETWORK", None):
