@@ -12,8 +12,8 @@
 #define BLOB_EXPIRES (BLOB_BINDING + TLS_POLICY_SIZE)
 #define BLOB_DATA (BLOB_EXPIRES + 8)
 
-/* The policy and the identity under which the peer was judged, for resumption skips the judgement; and the rest of
- * the blob, for GnuTLS 3.7 may crash on data that was damaged while it was stored. */
+/* The policy and the identity under which the peer was judged, for resumption skips the judgement; and
+ * the rest of the blob, for GnuTLS 3.7 may crash on data that was damaged while it was stored. */
 static int binding(const struct tls_session *session, const struct tls_ticket *ticket,
 		   uint8_t ret[TLS_POLICY_SIZE])
 {

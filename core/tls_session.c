@@ -31,7 +31,8 @@ static unsigned init_flags(const struct tls_options *options)
 		flags |= GNUTLS_CLIENT | GNUTLS_KEY_SHARE_TOP | GNUTLS_FORCE_CLIENT_CERT;
 	if (!options->max_cached_sessions)
 		flags |= GNUTLS_NO_TICKETS;
-	/* A client's flag is set with its first early byte; by itself it would announce bytes that do not come. */
+	/* A client's flag is set with its first early byte; by itself it would announce bytes that do not
+	 * come. */
 	if (options->role == TLS_SERVER && options->early_data_max)
 		flags |= GNUTLS_ENABLE_EARLY_DATA;
 	return flags;
