@@ -284,11 +284,11 @@ int tls_credentials_new(struct tls_credentials **ret, const struct tls_options *
 			struct tls_reason *reason)
 {
 	struct tls_credentials *credentials = calloc(1, sizeof(*credentials));
-	int error = credentials ? 0 : -ENOMEM;
+	int error = 0;
 
 	tls_reason_set(reason, 0, "%s", strerror(ENOMEM));
-	if (error)
-		return error;
+	if (!credentials)
+		return -ENOMEM;
 	atomic_init(&credentials->refs, 1);
 	credentials->options = options;
 	credentials->verify.role = options->role;
