@@ -134,6 +134,8 @@ struct taps_host {
 	 * file behind `from` (the slot's original file).  Best effort: an option that the other family's
 	 * socket lacks is left out. */
 	void (*slot_options)(const struct taps_slot *slot, int from, int fd);
+	/* Is any descriptor of the slot in an epoll set, for all that is known? */
+	bool (*slot_watched)(const struct taps_slot *slot);
 	/* One of the slot's descriptors, or -1.  With the lock held. */
 	int (*slot_fd)(const struct taps_slot *slot);
 	/* Reference counting; the last reference lets the core's connection go

@@ -307,47 +307,96 @@ static int go_behind(struct conn *conn)
 	return result;
 }
 
-/* The first attempt is made on the spot, behind the placeholder: what fails at once for every
- * candidate (no route) is reported at once, as the kernel would. */
-int drive_behind(struct conn *conn)
+static void keep_going(struct conn *conn)
 {
-	int result;
-
-	loop_lock();
-	result = place_hold(conn);
-	if (result < 0) {
-		bool plain = !conn_is_bound_to_core(conn);
-
-		loop_unlock();
-		give_up(conn);
-		return plain ? TAPS_PASS : result;
-	}
-	conn_begin(conn, now_ns());
-	conn_step(conn, NULL, 0, conn->begun);
 	conn->client.run = run_behind;
 	conn->client.done = done_behind;
 	conn->client.n_fds = conn_pollfds(conn, conn->client.fds, LOOP_FDS_MAX);
 	conn->client.deadline = conn_deadline(conn);
-	if (conn->state == CONN_RACING)
-		result = loop_add(&conn->client);
-	if (conn->state == CONN_RACING && result == 0) {
-		loop_unlock();
-		return -EINPROGRESS;
-	}
-	if (conn->state == CONN_LOST)
-		result = -atomic_load(&conn->error);
+}
+
+/* The race ended on the spot: nobody was told anything yet. */
+static int finish_at_once(struct conn *conn)
+{
+	bool held = conn->own_fd >= 0;
+	int result = -EINPROGRESS;
+
 	note_outcome(conn);
 	if (conn->state == CONN_WON) {
-		result = place_win(conn);
+		if (place_win(conn) < 0)
+			result = -ENOMEM;
 	} else {
-		int own = conn->own_fd;
-
-		if (conn->state == CONN_LOST)
-			make_new(own);
-		place_restore(conn);
+		result = -atomic_load(&conn->error);
+		make_new(held ? conn->own_fd : conn->app_fd);
+		if (held)
+			place_restore(conn);
 		place_drop(conn);
 	}
 	conn_cancel(conn);
+	return result;
+}
+
+/* The peer may be near enough to answer within the call: then no placeholder is needed.  Only while
+ * nobody watches the descriptor, who would see an attempt fail that is not the last. */
+static void try_at_once(struct conn *conn)
+{
+	struct pollfd ready;
+
+	conn_step(conn, NULL, 0, conn->begun);
+	if (conn->state != CONN_RACING || conn_pollfds(conn, &ready, 1) != 1)
+		return;
+	ready.revents = ready.events;
+	conn_step(conn, &ready, 1, now_ns());
+}
+
+/* No placeholder can be had (descriptors are short): the socket is the kernel's, with the attempt that runs on
+ * it, unless it must not be. */
+static int hand_back(struct conn *conn, int error)
+{
+	bool begun = conn->attempts[0].own && conn->attempts[0].top;
+
+	if (conn_is_bound_to_core(conn))
+		return error;
+	if (!begun)
+		return TAPS_PASS;
+	taps_host->slot_flags(conn->slot, SLOT_PLAIN, 0);
+	return -EINPROGRESS;
+}
+
+/* The first attempt is made on the spot: what fails at once for every candidate (no route) is reported at
+ * once, as the kernel would. */
+int drive_behind(struct conn *conn)
+{
+	bool watched = conn->policy.security || taps_host->slot_watched(conn->slot);
+	int result = 0;
+
+	loop_lock();
+	conn_begin(conn, now_ns());
+	if (!watched)
+		try_at_once(conn);
+	if (conn->state == CONN_RACING)
+		result = place_hold(conn);
+	if (result < 0) {
+		result = hand_back(conn, result);
+		loop_unlock();
+		give_up(conn);
+		return result;
+	}
+	if (watched)
+		conn_step(conn, NULL, 0, conn->begun);
+	if (conn->state == CONN_RACING) {
+		keep_going(conn);
+		result = loop_add(&conn->client);
+		if (result == 0) {
+			loop_unlock();
+			return -EINPROGRESS;
+		}
+		place_restore(conn);
+		place_drop(conn);
+		conn_cancel(conn);
+	} else {
+		result = finish_at_once(conn);
+	}
 	loop_unlock();
 	conn_unref(conn);
 	return result;

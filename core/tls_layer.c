@@ -39,7 +39,7 @@ struct tls {
 	struct tls_out out;
 	uint8_t held;  /* bytes of a consumed record that are still in the kernel: 0 or 1 */
 	bool keep;     /* they stay: an end or an error is to be reported for ever */
-	bool partial;  /* records do not fit the socket's buffer: taken in pieces */
+	size_t missing; /* of a record that was taken in part */
 	int lowat;     /* SO_RCVLOWAT as set */
 	char reason[SECURE_REASON_MAX];
 };
@@ -286,36 +286,37 @@ static int tls_connect(struct layer *layer, int64_t now, struct layer_wants *wan
 	return -EAGAIN;
 }
 
-/* Does a record of this length not fit the socket's buffer?  The kernel counts its own overhead in it. */
-static bool exceeds_buffer(int fd, size_t length)
-{
-	int room = 0;
-	socklen_t len = sizeof(room);
-
-	return taps_host->getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, &len) == 0 && (size_t)room < 2 * length + 2048;
-}
-
-/* What is left in the kernel after `data` was looked at: sets the low-water mark so that readable means a
- * whole record. */
-static void arrange(struct tls *tls, int fd, const uint8_t *rest, size_t n_rest)
+/* The bytes that the record beginning at `data` still lacks to be whole; 0 if it is, or is none. */
+static size_t lacking(const uint8_t *data, size_t size)
 {
 	ssize_t need;
 
-	if (n_rest == 0 || tls->keep) {
+	if (size == 0)
+		return 0;
+	need = size < TLS_HEADER_SIZE ? TLS_HEADER_SIZE : tls_record_length(data);
+	return need > 0 && (size_t)need > size ? (size_t)need - size : 0;
+}
+
+/* Sets the low-water mark so that readable means: the record is whole. */
+static void arrange(struct tls *tls, int fd, const uint8_t *rest, size_t n_rest)
+{
+	size_t lack = lacking(rest, n_rest);
+
+	if (tls->keep)
 		set_lowat(tls, fd, 1);
-		return;
-	}
-	need = n_rest < TLS_HEADER_SIZE ? TLS_HEADER_SIZE : tls_record_length(rest);
-	if (need < 0 || (size_t)need <= n_rest) {
-		set_lowat(tls, fd, 1);
-		return;
-	}
-	if (need > OUT_SMALL && exceeds_buffer(fd, (size_t)need)) {
-		tls->partial = true;
-		set_lowat(tls, fd, 1);
-		return;
-	}
-	set_lowat(tls, fd, (int)need + tls->held);
+	else if (tls->missing)
+		set_lowat(tls, fd, (int)tls->missing + tls->held);
+	else
+		set_lowat(tls, fd, lack ? (int)(n_rest + lack) + tls->held : 1);
+}
+
+/* The kernel says readable below the mark when its receive window closes (a segment may be larger than what
+ * is free, on loopback above all): the record would never become whole there, so its part is taken. */
+static bool is_stuck(const struct tls *tls, const uint8_t *data, size_t size)
+{
+	size_t lack = lacking(data, size);
+
+	return tls->missing || (lack && tls->lowat > 1 && tls->lowat == (int)(size + lack) + tls->held);
 }
 
 /* Removes what was used up; keeps one byte back while there is something to report: for ever, once that is
@@ -326,6 +327,7 @@ static void settle(struct tls *tls, int fd, size_t seen, const uint8_t *data, co
 
 	discard(fd, used - back);
 	tls->held = (uint8_t)back;
+	tls->missing = got->missing;
 	tls->keep = got->hold && got->pending == 0 && back;
 	arrange(tls, fd, data + used, seen > used ? seen - used : 0);
 }
@@ -362,7 +364,7 @@ static ssize_t look(struct tls *tls, int fd, const struct iovec *iov, int n_iov,
 	}
 	if ((size_t)n < tls->held)
 		return -EAGAIN;
-	if (tls->partial)
+	if (is_stuck(tls, buf + tls->held, (size_t)n - tls->held))
 		flags |= TLS_RECV_PARTIAL;
 	if (iov)
 		result = tls_session_recv(tls->session, buf + tls->held, (size_t)n - tls->held, iov, n_iov, flags, &got);

@@ -16,6 +16,9 @@
 #include "shim/open.h"
 #include "shim/opt.h"
 
+/* Out of the way of the calls that only pass through. */
+#define COLD __attribute__((cold, noinline))
+
 enum direction { READING, WRITING };
 
 static ssize_t dead(struct slot *slot, int fd, enum direction direction, int flags)
@@ -109,29 +112,64 @@ static bool gate(int fd, enum direction direction, struct msghdr *msg, int flags
 		THROUGH_VEC(fd, direction, &one, 1, flags, call); \
 	} while (0)
 
-ssize_t hook_read(int fd, void *buf, size_t len)
+static COLD ssize_t slow_read(int fd, void *buf, size_t len)
 {
 	THROUGH_BUF(fd, READING, buf, len, 0, real.read(fd, buf, len));
 }
 
-ssize_t hook_readv(int fd, const struct iovec *iov, int count)
+ssize_t hook_read(int fd, void *buf, size_t len)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow_read(fd, buf, len);
+	return real.read(fd, buf, len);
+}
+
+static COLD ssize_t slow_readv(int fd, const struct iovec *iov, int count)
 {
 	THROUGH_VEC(fd, READING, iov, count, 0, real.readv(fd, iov, count));
 }
 
-ssize_t hook_preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+ssize_t hook_readv(int fd, const struct iovec *iov, int count)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow_readv(fd, iov, count);
+	return real.readv(fd, iov, count);
+}
+
+static COLD ssize_t slow_preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
 	THROUGH_VEC(fd, READING, iov, count, 0, real.preadv2(fd, iov, count, offset, flags));
 }
 
-ssize_t hook_preadv64v2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+ssize_t hook_preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow_preadv2(fd, iov, count, offset, flags);
+	return real.preadv2(fd, iov, count, offset, flags);
+}
+
+static COLD ssize_t slow_preadv64v2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
 	THROUGH_VEC(fd, READING, iov, count, 0, real.preadv64v2(fd, iov, count, offset, flags));
 }
 
-ssize_t hook_recv(int fd, void *buf, size_t len, int flags)
+ssize_t hook_preadv64v2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow_preadv64v2(fd, iov, count, offset, flags);
+	return real.preadv64v2(fd, iov, count, offset, flags);
+}
+
+static COLD ssize_t slow_recv(int fd, void *buf, size_t len, int flags)
 {
 	THROUGH_BUF(fd, READING, buf, len, flags, real.recv(fd, buf, len, flags));
+}
+
+ssize_t hook_recv(int fd, void *buf, size_t len, int flags)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow_recv(fd, buf, len, flags);
+	return real.recv(fd, buf, len, flags);
 }
 
 static ssize_t layered_recvfrom(int fd, void *buf, size_t len, int flags, socklen_t *addrlen)
@@ -164,77 +202,165 @@ static int layered_mmsg(int fd, enum direction direction, struct mmsghdr *msgs, 
 	return (int)done;
 }
 
-ssize_t hook_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr, socklen_t *addrlen)
+static COLD ssize_t slow_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
+			    socklen_t *addrlen)
 {
 	if (fdtab_has(fd, SLOT_LAYERED))
 		return layered_recvfrom(fd, buf, len, flags, addrlen);
 	THROUGH_BUF(fd, READING, buf, len, flags, real.recvfrom(fd, buf, len, flags, addr, addrlen));
 }
 
-ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags)
+ssize_t hook_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr, socklen_t *addrlen)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow_recvfrom(fd, buf, len, flags, addr, addrlen);
+	return real.recvfrom(fd, buf, len, flags, addr, addrlen);
+}
+
+static COLD ssize_t slow_recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	THROUGH_MSG(fd, READING, msg, flags, real.recvmsg(fd, msg, flags));
 }
 
-int hook_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, struct timespec *timeout)
+ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow_recvmsg(fd, msg, flags);
+	return real.recvmsg(fd, msg, flags);
+}
+
+static COLD int slow_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
+			    struct timespec *timeout)
 {
 	if (fdtab_has(fd, SLOT_LAYERED))
 		return layered_mmsg(fd, READING, msgs, n, flags);
 	THROUGH_MSG(fd, READING, &msgs->msg_hdr, flags, (int)real.recvmmsg(fd, msgs, n, flags, timeout));
 }
 
+int hook_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, struct timespec *timeout)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow_recvmmsg(fd, msgs, n, flags, timeout);
+	return real.recvmmsg(fd, msgs, n, flags, timeout);
+}
+
 /* The fortified twins check the room first, in the C library, and read there. */
-ssize_t hook___read_chk(int fd, void *buf, size_t len, size_t room)
+static COLD ssize_t slow___read_chk(int fd, void *buf, size_t len, size_t room)
 {
 	THROUGH_BUF(fd, READING, buf, len > room ? room : len, 0, real.__read_chk(fd, buf, len, room));
 }
 
-ssize_t hook___recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
+ssize_t hook___read_chk(int fd, void *buf, size_t len, size_t room)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow___read_chk(fd, buf, len, room);
+	return real.__read_chk(fd, buf, len, room);
+}
+
+static COLD ssize_t slow___recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
 {
 	THROUGH_BUF(fd, READING, buf, len > room ? room : len, flags, real.__recv_chk(fd, buf, len, room, flags));
 }
 
-ssize_t hook___recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *addr,
-			    socklen_t *addrlen)
+ssize_t hook___recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow___recv_chk(fd, buf, len, room, flags);
+	return real.__recv_chk(fd, buf, len, room, flags);
+}
+
+static COLD ssize_t slow___recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags,
+			    struct sockaddr *addr, socklen_t *addrlen)
 {
 	if (fdtab_has(fd, SLOT_LAYERED) && len <= room)
 		return layered_recvfrom(fd, buf, len, flags, addrlen);
 	THROUGH_BUF(fd, READING, buf, len > room ? room : len, flags, real.__recvfrom_chk(fd, buf, len, room, flags, addr, addrlen));
 }
 
-ssize_t hook_write(int fd, const void *buf, size_t len)
+ssize_t hook___recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags,
+			    struct sockaddr *addr, socklen_t *addrlen)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow___recvfrom_chk(fd, buf, len, room, flags, addr, addrlen);
+	return real.__recvfrom_chk(fd, buf, len, room, flags, addr, addrlen);
+}
+
+static COLD ssize_t slow_write(int fd, const void *buf, size_t len)
 {
 	THROUGH_BUF(fd, WRITING, buf, len, 0, real.write(fd, buf, len));
 }
 
-ssize_t hook_writev(int fd, const struct iovec *iov, int count)
+ssize_t hook_write(int fd, const void *buf, size_t len)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow_write(fd, buf, len);
+	return real.write(fd, buf, len);
+}
+
+static COLD ssize_t slow_writev(int fd, const struct iovec *iov, int count)
 {
 	THROUGH_VEC(fd, WRITING, iov, count, 0, real.writev(fd, iov, count));
 }
 
-ssize_t hook_pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+ssize_t hook_writev(int fd, const struct iovec *iov, int count)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow_writev(fd, iov, count);
+	return real.writev(fd, iov, count);
+}
+
+static COLD ssize_t slow_pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
 	THROUGH_VEC(fd, WRITING, iov, count, 0, real.pwritev2(fd, iov, count, offset, flags));
 }
 
-ssize_t hook_pwritev64v2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+ssize_t hook_pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow_pwritev2(fd, iov, count, offset, flags);
+	return real.pwritev2(fd, iov, count, offset, flags);
+}
+
+static COLD ssize_t slow_pwritev64v2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
 	THROUGH_VEC(fd, WRITING, iov, count, 0, real.pwritev64v2(fd, iov, count, offset, flags));
 }
 
-ssize_t hook_send(int fd, const void *buf, size_t len, int flags)
+ssize_t hook_pwritev64v2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow_pwritev64v2(fd, iov, count, offset, flags);
+	return real.pwritev64v2(fd, iov, count, offset, flags);
+}
+
+static COLD ssize_t slow_send(int fd, const void *buf, size_t len, int flags)
 {
 	THROUGH_BUF(fd, WRITING, buf, len, flags, real.send(fd, buf, len, flags));
 }
 
-ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
-		    socklen_t addrlen)
+ssize_t hook_send(int fd, const void *buf, size_t len, int flags)
+{
+	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+		return slow_send(fd, buf, len, flags);
+	return real.send(fd, buf, len, flags);
+}
+
+static COLD ssize_t slow_sendto(int fd, const void *buf, size_t len, int flags,
+			    const struct sockaddr *addr, socklen_t addrlen)
 {
 	int opened;
 
 	if ((flags & MSG_FASTOPEN) && open_for_data(fd, addr, addrlen, &opened))
 		return opened < 0 ? opened : hook_send(fd, buf, len, flags & ~MSG_FASTOPEN);
 	THROUGH_BUF(fd, WRITING, buf, len, flags, real.sendto(fd, buf, len, flags, addr, addrlen));
+}
+
+ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
+			    socklen_t addrlen)
+{
+	if (__builtin_expect((flags & MSG_FASTOPEN) || fdtab_has(fd, SLOT_DATA), 0))
+		return slow_sendto(fd, buf, len, flags, addr, addrlen);
+	return real.sendto(fd, buf, len, flags, addr, addrlen);
 }
 
 /* A descriptor that leaves the process takes its own file along, not the placeholder. */
@@ -271,7 +397,7 @@ static bool any_special(void)
 	return __builtin_expect(atomic_load_explicit(&fdtab_special, memory_order_relaxed) != 0, 0);
 }
 
-ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags)
+static COLD ssize_t slow_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	struct msghdr rest;
 	int opened;
@@ -287,7 +413,14 @@ ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags)
 	THROUGH_MSG(fd, WRITING, (struct msghdr *)(uintptr_t)msg, flags, real.sendmsg(fd, msg, flags));
 }
 
-int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
+ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	if (__builtin_expect((flags & MSG_FASTOPEN) || any_special(), 0))
+		return slow_sendmsg(fd, msg, flags);
+	return real.sendmsg(fd, msg, flags);
+}
+
+static COLD int slow_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 {
 	unsigned i;
 
@@ -297,6 +430,13 @@ int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 	if (fdtab_has(fd, SLOT_LAYERED))
 		return layered_mmsg(fd, WRITING, msgs, n, flags);
 	THROUGH_MSG(fd, WRITING, &msgs->msg_hdr, flags, (int)real.sendmmsg(fd, msgs, n, flags));
+}
+
+int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
+{
+	if (__builtin_expect((flags & MSG_FASTOPEN) || any_special(), 0))
+		return slow_sendmmsg(fd, msgs, n, flags);
+	return real.sendmmsg(fd, msgs, n, flags);
 }
 
 /* Copies in the kernel go through memory where an end is the core's.  At most COPY_MAX bytes a call, which a

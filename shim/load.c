@@ -156,6 +156,13 @@ static bool host_hold(struct taps_slot *slot, const void *conn)
 	return false;
 }
 
+static bool host_watched(const struct taps_slot *slot)
+{
+	const struct slot *s = (const struct slot *)slot;
+
+	return s->n_regs > 0 || s->regs_unknown || s->n_fds > 1;
+}
+
 static int host_fd(const struct taps_slot *slot)
 {
 	const struct slot *s = (const struct slot *)slot;
@@ -211,6 +218,7 @@ static struct taps_host host = {
 	.lock = fdtab_lock,
 	.unlock = fdtab_unlock,
 	.slot_replace = host_replace,
+	.slot_watched = host_watched,
 	.slot_fd = host_fd,
 	.slot_ref = host_ref,
 	.slot_hold = host_hold,

@@ -291,9 +291,17 @@ int hook_pselect(int n, fd_set *in, fd_set *out, fd_set *except, const struct ti
 
 int hook_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
-	struct slot *slot = fdtab_peek(fd) ? slot_get(fd) : NULL;
+	struct slot *slot = fdtab_peek(fd);
 	int result;
 
+	if (!slot)
+		return real.epoll_ctl(epfd, op, fd, event);
+	if ((slot_flags(slot) & (SLOT_PLAIN | SLOT_SPECIAL)) == SLOT_PLAIN) {
+		/* The kernel's alone: should it be raced again, its registrations are asked for. */
+		slot->regs_unknown = true;
+		return real.epoll_ctl(epfd, op, fd, event);
+	}
+	slot = slot_get(fd);
 	if (!slot)
 		return real.epoll_ctl(epfd, op, fd, event);
 	/* In one piece with the record: a replacement between the two would lose the registration. */
