@@ -286,14 +286,36 @@ int place_win(struct conn *conn)
 	return result;
 }
 
+/* A socket that looks refused from the first moment on.  (The placeholder under the descriptor becomes one
+ * when its far end is closed, but wakes who sleeps on it before it is writable.) */
+static int make_dead(void)
+{
+	int pair[2];
+
+	if (make_placeholder(pair) < 0)
+		return -1;
+	taps_host->fd_drop(pair[1]);
+	return pair[0];
+}
+
 void place_fail(struct conn *conn)
 {
+	int dead = make_dead();
+	bool async;
+
 	taps_host->lock();
-	/* Closing wakes sleepers before it has cleared the queue and made the socket writable: who asks
-	 * under the lock finds the whole truth. */
+	if (dead >= 0) {
+		async = carry_file(current_fd(conn), dead);
+		taps_host->slot_replace(conn->slot, dead);
+		if (async)
+			set_async(current_fd(conn));
+	}
+	/* Who wakes of this asks again under the lock, and finds the whole truth. */
 	drop(&conn->peer_fd);
 	taps_host->slot_flags(conn->slot, SLOT_FAILED, SLOT_CONNECTING);
 	taps_host->unlock();
+	if (dead >= 0)
+		taps_host->close(dead);
 }
 
 void place_renew(struct taps_slot *slot)
