@@ -2,6 +2,7 @@
  * through here: the application's descriptor is the kernel's socket, and this file's work ends with
  * the establishment. */
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdint.h>
 #include <sys/time.h>
@@ -66,8 +67,18 @@ static int begin_blocking(const struct tcp_options *o)
 	return result;
 }
 
-/* Writable proves nothing: a reset makes a socket writable too.  Established is no error and a peer.
- * A socket with neither that is not connecting any more had its error read elsewhere. */
+/* Was the connection made, and reset since?  A round trip was measured then; a refused SYN measures none. */
+static bool was_established(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	return taps_host->getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_rtt > 0;
+}
+
+/* Writable proves nothing: a refusal makes a socket writable too.  Connected is who has a peer, or had one: a
+ * reset after that is the application's to read.  A socket with neither peer nor error is not connecting
+ * any more, and its error was read elsewhere. */
 static int check(struct tcp *tcp)
 {
 	struct pollfd state = {.fd = tcp->options.fd, .events = POLLOUT};
@@ -75,13 +86,12 @@ static int check(struct tcp *tcp)
 
 	if (taps_host->poll(&state, 1, 0) == 0)
 		return -EAGAIN;
-	error = socket_error(tcp->options.fd);
-	if (error)
-		return -error;
-	if (!has_peer(tcp->options.fd))
-		return -ECONNABORTED;
+	if (!has_peer(tcp->options.fd) && !was_established(tcp->options.fd)) {
+		error = socket_error(tcp->options.fd);
+		return error ? -error : -ECONNABORTED;
+	}
 	/* To the kernel the connect is under way until it is asked again (connect(2), EISCONN). */
-	if (tcp->options.settle)
+	if (tcp->options.settle && has_peer(tcp->options.fd))
 		begin_connect(&tcp->options);
 	return 0;
 }
