@@ -38,17 +38,24 @@ static struct patience patience_from(const struct timespec *timeout)
 	return (struct patience){.end = now() + timeout->tv_sec * INT64_C(1000000000) + timeout->tv_nsec};
 }
 
-static const struct timespec *remaining(const struct patience *patience, struct timespec *ret)
+/* At most `longest` nanoseconds of what is left; 0 is no limit. */
+static const struct timespec *remaining(const struct patience *patience, int64_t longest, struct timespec *ret)
 {
-	int64_t left;
+	int64_t left = longest;
 
-	if (patience->forever)
+	if (patience->forever && longest == 0)
 		return NULL;
-	left = patience->end - now();
-	if (left < 0)
-		left = 0;
+	if (!patience->forever) {
+		left = patience->end - now();
+		left = left < 0 ? 0 : longest && longest < left ? longest : left;
+	}
 	*ret = (struct timespec){.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
 	return ret;
+}
+
+static bool is_over(const struct patience *patience)
+{
+	return !patience->forever && now() >= patience->end;
 }
 
 static bool is_valid(const struct timespec *ts)
@@ -109,27 +116,75 @@ static unsigned connecting_fds(const struct pollfd *fds, nfds_t n)
 	return count;
 }
 
-/* While descriptors with a race behind them are among the set, every return of the kernel is
- * checked: if a race ended meanwhile, what the kernel said may be about the placeholder. */
+/* The kernel, woken at a replacement, looks at the file that is under the number by then; if that has nothing
+ * to say it sleeps on, at the old file.  So it is asked for "writable" too, which a placeholder never is and a
+ * connected socket always; and should the application's own file be back, it looks again after a while. */
+#define LOOK_AGAIN_NS 1000000000
+
+/* Adds "writable" to what is asked of connecting descriptors, and takes it back.  `added` has a bit for each. */
+static void ask_writable(struct pollfd *fds, nfds_t n, unsigned char *added)
+{
+	nfds_t i;
+
+	for (i = 0; i < n; i++) {
+		if ((fds[i].events & POLLOUT) || !fdtab_has(fds[i].fd, SLOT_CONNECTING))
+			continue;
+		fds[i].events |= POLLOUT;
+		added[i / 8] |= (unsigned char)(1u << i % 8);
+	}
+}
+
+static void ask_no_more(struct pollfd *fds, nfds_t n, const unsigned char *added)
+{
+	nfds_t i;
+
+	for (i = 0; i < n; i++)
+		if (added[i / 8] & (1u << i % 8)) {
+			fds[i].events &= (short)~POLLOUT;
+			fds[i].revents &= (short)~POLLOUT;
+		}
+}
+
+/* The kernel's poll(2), awake again when a race ends; what it says may then be about the placeholder.  With
+ * `longest` (ns) no longer than that.  Returns as ppoll(2); *ret_over says whether a race ended. */
+static int sleep_poll(struct pollfd *fds, nfds_t n, const struct patience *patience, const sigset_t *mask,
+		      bool *ret_over)
+{
+	unsigned before = connecting_fds(fds, n);
+	unsigned char added[before ? n / 8 + 1 : 1];
+	struct timespec left;
+	int result, error;
+
+	if (before) {
+		memset(added, 0, sizeof(added));
+		ask_writable(fds, n, added);
+	}
+	result = real.ppoll(fds, n, remaining(patience, before ? LOOK_AGAIN_NS : 0, &left), mask);
+	error = errno;
+	if (before)
+		ask_no_more(fds, n, added);
+	/* A race that is just ending is let end. */
+	fdtab_lock();
+	fdtab_unlock();
+	*ret_over = before && connecting_fds(fds, n) != before;
+	errno = error;
+	return result;
+}
+
 static int patient_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
 	struct patience patience = patience_from(timeout);
 	static const struct timespec at_once;
-	struct timespec left;
 
 	for (;;) {
-		unsigned before = connecting_fds(fds, n);
-		int result = real.ppoll(fds, n, remaining(&patience, &left), mask);
+		bool over;
+		int result = sleep_poll(fds, n, &patience, mask, &over);
 
-		/* A race that is just ending is let end. */
-		fdtab_lock();
-		fdtab_unlock();
-		if (result > 0 && connecting_fds(fds, n) != before)
+		if (result > 0 && over)
 			result = real.ppoll(fds, n, &at_once, NULL);
-		else if (result <= 0)
-			return result;
-		result = result > 0 ? filter_poll(fds, n) : result;
-		if (result != 0 || (!patience.forever && now() >= patience.end))
+		if (result > 0)
+			result = filter_poll(fds, n);
+		if (result != 0 || is_over(&patience))
 			return result;
 	}
 }
@@ -202,43 +257,72 @@ static int filter_select(const struct select_call *call)
 	return removed;
 }
 
-static int patient_select(const struct select_call *call, const struct timespec *timeout, const sigset_t *mask)
+static bool is_selected(const struct select_call *call, int fd)
 {
-	struct patience patience = patience_from(timeout);
-	static const struct timespec at_once;
-	char saved[SELECT_SETS * call->bytes];
-	struct timespec left;
+	int i;
 
-	copy_sets(call, saved, true);
-	for (;;) {
-		int result = real.pselect(call->n, call->set[0], call->set[1], call->set[2],
-					  remaining(&patience, &left), mask);
-
-		if (result <= 0)
-			return result;
-		fdtab_lock();
-		fdtab_unlock();
-		copy_sets(call, saved, false);
-		result = real.pselect(call->n, call->set[0], call->set[1], call->set[2], &at_once, NULL);
-		result -= filter_select(call);
-		if (result != 0 || (!patience.forever && now() >= patience.end))
-			return result;
-		copy_sets(call, saved, false);
-	}
+	for (i = 0; i < SELECT_SETS; i++)
+		if (call->set[i] && (call->set[i]->fds_bits[fd / NFDBITS] & (1L << (fd % NFDBITS))))
+			return true;
+	return false;
 }
 
 static bool any_selected(const struct select_call *call)
 {
-	int fd, i;
+	int fd;
 
-	for (fd = 0; fd < call->n; fd++) {
-		if (!fdtab_has(fd, WATCHED))
-			continue;
-		for (i = 0; i < SELECT_SETS; i++)
-			if (call->set[i] && (call->set[i]->fds_bits[fd / NFDBITS] & (1L << (fd % NFDBITS))))
-				return true;
-	}
+	for (fd = 0; fd < call->n; fd++)
+		if (fdtab_has(fd, WATCHED) && is_selected(call, fd))
+			return true;
 	return false;
+}
+
+/* As ask_writable().  Returns whether any descriptor is connecting. */
+static bool select_writable(const struct select_call *call, fd_set *out)
+{
+	bool any = false;
+	int fd;
+
+	if (call->set[1])
+		memcpy(out, call->set[1], call->bytes);
+	else
+		memset(out, 0, call->bytes);
+	for (fd = 0; fd < call->n; fd++) {
+		if (!fdtab_has(fd, SLOT_CONNECTING) || !is_selected(call, fd))
+			continue;
+		out->fds_bits[fd / NFDBITS] |= 1L << (fd % NFDBITS);
+		any = true;
+	}
+	return any;
+}
+
+static int patient_select(const struct select_call *call, const struct timespec *timeout, const sigset_t *mask)
+{
+	struct patience patience = patience_from(timeout);
+	static const struct timespec at_once;
+	char saved[SELECT_SETS * call->bytes], wide[call->bytes] __attribute__((aligned(sizeof(fd_mask))));
+	struct timespec left;
+
+	copy_sets(call, saved, true);
+	for (;;) {
+		fd_set *out = (fd_set *)(void *)wide;
+		bool connecting = select_writable(call, out);
+		int result = real.pselect(call->n, call->set[0], out, call->set[2],
+					  remaining(&patience, connecting ? LOOK_AGAIN_NS : 0, &left), mask);
+
+		if (result < 0)
+			return result;
+		fdtab_lock();
+		fdtab_unlock();
+		copy_sets(call, saved, false);
+		if (result > 0 || is_over(&patience)) {
+			result = real.pselect(call->n, call->set[0], call->set[1], call->set[2], &at_once, NULL);
+			result -= result > 0 ? filter_select(call) : 0;
+		}
+		if (result != 0 || is_over(&patience))
+			return result;
+		copy_sets(call, saved, false);
+	}
 }
 
 static struct select_call select_call(int n, fd_set *in, fd_set *out, fd_set *except)
@@ -350,12 +434,12 @@ static int patient_epoll(int epfd, struct epoll_event *events, int max, const st
 	struct timespec left;
 
 	for (;;) {
-		int n = delivered(real.epoll_pwait2(epfd, events, max, remaining(&patience, &left), mask));
+		int n = delivered(real.epoll_pwait2(epfd, events, max, remaining(&patience, 0, &left), mask));
 
 		if (n <= 0)
 			return n;
 		n = filter_epoll(epfd, events, n);
-		if (n > 0 || (!patience.forever && now() >= patience.end))
+		if (n > 0 || is_over(&patience))
 			return n;
 	}
 }
