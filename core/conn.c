@@ -496,6 +496,13 @@ static const char *const results[] = {
 	[LEAF_WON] = "won",	     [LEAF_FAILED] = "failed",	      [LEAF_CANCELLED] = "cancelled",
 };
 
+static const char *error_name(int error)
+{
+	const char *name = strerrorname_np(error);
+
+	return name ? name : "unknown";
+}
+
 static void trace_attempt(const struct conn *conn, unsigned leaf, int64_t now)
 {
 	const struct race_leaf *l = &conn->race.leaf[leaf];
@@ -508,7 +515,7 @@ static void trace_attempt(const struct conn *conn, unsigned leaf, int64_t now)
 	args[n++] = TRACE_TEXT("result", results[l->state]);
 	args[n++] = TRACE_TEXT("stack", candidate_stack_name(conn->attempts[leaf].candidate.stack));
 	if (l->state == LEAF_FAILED)
-		args[n++] = TRACE_TEXT("error", strerrorname_np(l->error));
+		args[n++] = TRACE_TEXT("error", error_name(l->error));
 	if (l->started == RACE_NEVER)
 		trace_event(conn->id, "attempt", addr_format(&shown, text), now, args, n);
 	else
@@ -534,7 +541,7 @@ void conn_trace(const struct conn *conn, int64_t now)
 
 		args[n++] = TRACE_TEXT("winner", addr_format(&won, winner));
 	} else if (conn->state == CONN_LOST) {
-		args[n++] = TRACE_TEXT("error", strerrorname_np(error));
+		args[n++] = TRACE_TEXT("error", error_name(error));
 	}
 	trace_span(conn->id, "race", "race", conn->begun, now, args, n);
 	trace_event(conn->id, "connection", conn->state == CONN_WON ? "Ready" : "EstablishmentError", now, args,

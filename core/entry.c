@@ -77,28 +77,80 @@ static const char *user_dir(char *buf, size_t size)
 	return n > 0 && (size_t)n < size ? buf : NULL;
 }
 
-/* The names that an application's configuration goes by: as it was called, and its file's. */
-static void program_names(char *exe, size_t size, const char *names[3])
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* Reads at most size - 1 bytes of a small file; the rest of buf is zero. */
+static ssize_t read_start(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	memset(buf, 0, size);
+	if (fd < 0)
+		return -1;
+	n = taps_host->read(fd, buf, size - 1);
+	taps_host->close(fd);
+	return n;
+}
+
+/* Is the file a script whose first line names the interpreter that runs here? */
+static bool is_script_of(const char *path, const char *interpreter)
+{
+	char line[256], *save, *word;
+	bool found = false;
+
+	if (read_start(path, line, sizeof(line)) < 2 || line[0] != '#' || line[1] != '!')
+		return false;
+	line[strcspn(line, "\n")] = 0;
+	for (word = strtok_r(line + 2, " \t", &save); word; word = strtok_r(NULL, " \t", &save))
+		found |= strcmp(base_name(word), interpreter) == 0;
+	return found;
+}
+
+/* The script that this process runs, as execve(2) hands it to the interpreter: its second argument. */
+static const char *script_name(char *arguments, size_t size)
+{
+	const char *second;
+
+	if (read_start("/proc/self/cmdline", arguments, size) <= 0)
+		return NULL;
+	second = arguments + strlen(arguments) + 1;
+	if (second >= arguments + size - 1 || !strchr(second, '/'))
+		return NULL;
+	return is_script_of(second, program_invocation_short_name) ? base_name(second) : NULL;
+}
+
+#define NAMES_MAX 3
+
+/* The names that an application's configuration goes by: the script's, the name that it was called by, its
+ * file's. */
+static void program_names(char *exe, char *arguments, size_t size, const char *names[NAMES_MAX + 1])
 {
 	ssize_t n = readlink("/proc/self/exe", exe, size - 1);
+	const char *script = script_name(arguments, size);
 	unsigned count = 0;
 
+	if (script)
+		names[count++] = script;
 	names[count++] = program_invocation_short_name;
 	if (n > 0) {
-		const char *slash;
-
 		exe[n] = 0;
-		slash = strrchr(exe, '/');
-		if (strcmp(slash ? slash + 1 : exe, names[0]) != 0)
-			names[count++] = slash ? slash + 1 : exe;
+		if (strcmp(base_name(exe), program_invocation_short_name) != 0)
+			names[count++] = base_name(exe);
 	}
 	names[count] = NULL;
 }
 
 static void load_configuration(void)
 {
-	const char *text = variable("TAPS_OPTIONS"), *options[OPTIONS_MAX + 1] = {NULL}, *names[3];
-	char dir[PATH_MAX], exe[PATH_MAX], *copy = text ? strdup(text) : NULL;
+	const char *text = variable("TAPS_OPTIONS"), *options[OPTIONS_MAX + 1] = {NULL};
+	const char *names[NAMES_MAX + 1];
+	char dir[PATH_MAX], exe[PATH_MAX], arguments[PATH_MAX], *copy = text ? strdup(text) : NULL;
 	struct conf_sources sources = {
 		.system_dir = TAPS_SYSCONFDIR,
 		.user_dir = user_dir(dir, sizeof(dir)),
@@ -107,7 +159,7 @@ static void load_configuration(void)
 		.options = options,
 	};
 
-	program_names(exe, sizeof(exe), names);
+	program_names(exe, arguments, sizeof(exe), names);
 	if (copy)
 		split_options(copy, options);
 	if (conf_load(&sources, &conf, &conf_problem) < 0) {
@@ -450,7 +502,11 @@ __attribute__((visibility("default"))) const struct taps_core *taps_core_open(co
 	 * locks after ours, and the child may allocate when its turn comes (pthread_atfork(3)). */
 	pthread_atfork(fork_prepare, fork_parent, fork_child);
 	trace = variable("TAPS_TRACE");
-	if (trace && trace_open(trace, program_invocation_short_name) < 0)
-		say(TAPS_LOG_SAY, "%s: the trace cannot be written: %s", trace, strerror(errno));
+	if (trace) {
+		int result = trace_open(trace, program_invocation_short_name);
+
+		if (result < 0)
+			say(TAPS_LOG_SAY, "%s: the trace cannot be written: %s", trace, strerror(-result));
+	}
 	return &core;
 }
