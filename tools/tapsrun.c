@@ -180,6 +180,8 @@ static int check_configuration(struct run *run)
 		say("%s", error.text[0] ? error.text : strerror(-r));
 		return EXIT_OWN_ERROR;
 	}
+	if (conf_insecure(conf))
+		say("%s: insecureNoVerify: peers are not verified", conf_insecure(conf));
 	conf_unref(conf);
 	return 0;
 }
