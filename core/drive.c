@@ -282,6 +282,22 @@ static void done_behind(struct loop_client *client)
 	conn_unref(conn);
 }
 
+/* No placeholder or no loop can be had (descriptors or memory are short): the socket is the kernel's, with the
+ * attempt that runs on it, unless it must not be. */
+static int hand_back(struct conn *conn, int error)
+{
+	int fd = conn->app_fd >= 0 ? conn->app_fd : conn->own_fd;
+	bool begun = conn->attempts[0].own && conn->attempts[0].top;
+
+	if (begun && !conn->policy.security) {
+		taps_host->slot_flags(conn->slot, SLOT_PLAIN, 0);
+		return -EINPROGRESS;
+	}
+	if (conn->race.n > 0 && conn->race.leaf[0].started != RACE_NEVER)
+		make_new(fd);
+	return conn_is_bound_to_core(conn) ? error : TAPS_PASS;
+}
+
 /* The loop takes over, with the placeholder in place.  Consumes the reference. */
 static int go_behind(struct conn *conn)
 {
@@ -296,10 +312,12 @@ static int go_behind(struct conn *conn)
 		conn->client.n_fds = 0;
 		conn->client.deadline = INT64_MAX;
 		result = loop_add(&conn->client);
-		if (result < 0) {
+	}
+	if (result < 0) {
+		hand_back(conn, result);
+		if (conn->own_fd >= 0)
 			place_restore(conn);
-			place_drop(conn);
-		}
+		place_drop(conn);
 	}
 	loop_unlock();
 	if (result < 0)
@@ -349,19 +367,6 @@ static void try_at_once(struct conn *conn)
 	conn_step(conn, &ready, 1, now_ns());
 }
 
-/* No placeholder can be had (descriptors are short): the socket is the kernel's, with the attempt that runs on
- * it, unless it must not be. */
-static int hand_back(struct conn *conn, int error)
-{
-	bool begun = conn->attempts[0].own && conn->attempts[0].top;
-
-	if (conn_is_bound_to_core(conn))
-		return error;
-	if (!begun)
-		return TAPS_PASS;
-	taps_host->slot_flags(conn->slot, SLOT_PLAIN, 0);
-	return -EINPROGRESS;
-}
 
 /* The first attempt is made on the spot: what fails at once for every candidate (no route) is reported at
  * once, as the kernel would. */
@@ -391,6 +396,7 @@ int drive_behind(struct conn *conn)
 			loop_unlock();
 			return -EINPROGRESS;
 		}
+		result = hand_back(conn, result);
 		place_restore(conn);
 		place_drop(conn);
 		conn_cancel(conn);
@@ -519,7 +525,8 @@ int drive_settle(struct taps_slot *slot, int fd)
 
 	while (atomic_load(&slot->flags) & (SLOT_CONNECTING | SLOT_BUSY)) {
 		bool busy = atomic_load(&slot->flags) & SLOT_BUSY;
-		struct pollfd placeholder = {.fd = fd, .events = POLLIN};
+		/* No placeholder is ever writable, a connected socket always is: whichever file is looked at. */
+		struct pollfd placeholder = {.fd = fd, .events = POLLIN | POLLOUT};
 		int64_t now = now_ns(), wake = now + (busy ? BUSY_NS : NS_PER_S);
 		int result = wait_fds(&placeholder, !busy, wake < end ? wake : end, now);
 
