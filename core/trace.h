@@ -18,7 +18,8 @@ struct trace_arg {
 #define TRACE_NUMBER(n, v) ((struct trace_arg){.name = (n), .number = (v)})
 
 /* Opens (creates, appends to) the trace file for this process and writes its process_name metadata.
- * `path` is copied.  Returns 0 or -errno.  Later calls write; before it, or after a failure, they do nothing. */
+ * `path` is copied.  Returns 0 or -errno.  Later calls write; before it, or after a
+ * failure, they do nothing. */
 int trace_open(const char *path, const char *program);
 bool trace_on(void);
 

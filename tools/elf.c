@@ -216,6 +216,7 @@ const char *elf_machine_name(const struct elf_info *info, char buf[64])
 	for (unsigned i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (known[i].machine == info->machine && known[i].class == info->class)
 			return known[i].name;
-	snprintf(buf, 64, "%u-bit machine %u", info->class == ELFCLASS64 ? 64u : 32u, (unsigned)info->machine);
+	snprintf(buf, 64, "%u-bit machine %u", info->class == ELFCLASS64 ? 64u : 32u,
+		 (unsigned)info->machine);
 	return buf;
 }

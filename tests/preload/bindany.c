@@ -9,7 +9,8 @@
 
 static void bound(int flags, bool late)
 {
-	say("-- %s, %s", flags ? "non-blocking" : "blocking", late ? "the port comes with connect" : "any port");
+	say("-- %s, %s", flags ? "non-blocking" : "blocking",
+	    late ? "the port comes with connect" : "any port");
 	struct peer peer = net_peer(ECHO), any = {.len = peer.len};
 	int fd = net_socket(&peer, flags), on = late;
 

@@ -28,8 +28,9 @@ __attribute__((constructor(101))) static void before_main(void)
 	int accepted = accept(server, NULL, NULL);
 	ssize_t sent = send(client, "early", 5, 0), got = recv(accepted, buf, 8, 0);
 	int ready = poll(&(struct pollfd){.fd = client, .events = POLLOUT}, 1, 0);
-	snprintf(early_text, sizeof(early_text), "bind %d listen %d connect %d send %zd recv %zd %s poll %d close %d %d %d",
-		 bound, listening, connected, sent, got, buf, ready, close(accepted), close(client), close(server));
+	snprintf(early_text, sizeof(early_text),
+		 "bind %d listen %d connect %d send %zd recv %zd %s poll %d close %d %d %d", bound, listening,
+		 connected, sent, got, buf, ready, close(accepted), close(client), close(server));
 	close(copy);
 }
 

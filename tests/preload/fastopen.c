@@ -11,8 +11,8 @@
 
 static int send_open(int fd, const struct peer *peer, const char *text)
 {
-	return (int)sendto(fd, text, strlen(text), MSG_FASTOPEN | MSG_NOSIGNAL, (const struct sockaddr *)&peer->addr,
-			   peer->len);
+	return (int)sendto(fd, text, strlen(text), MSG_FASTOPEN | MSG_NOSIGNAL,
+			   (const struct sockaddr *)&peer->addr, peer->len);
 }
 
 static void by_sendto(void)
@@ -35,7 +35,8 @@ static void by_sendmsg(void)
 	struct peer peer = net_peer(ECHO);
 	int fd = net_socket(&peer, 0);
 	struct iovec iov[2] = {{"mess", 4}, {"age", 3}};
-	struct msghdr msg = {.msg_name = &peer.addr, .msg_namelen = peer.len, .msg_iov = iov, .msg_iovlen = 2};
+	struct msghdr msg = {
+		.msg_name = &peer.addr, .msg_namelen = peer.len, .msg_iov = iov, .msg_iovlen = 2};
 
 	SHOW(sendmsg(fd, &msg, MSG_FASTOPEN));
 	show_read(fd, 7);

@@ -60,7 +60,8 @@ static void inherited(void)
 
 static void flags(int ask)
 {
-	say("-- accept4 with %s%s", ask & SOCK_NONBLOCK ? "SOCK_NONBLOCK " : "", ask & SOCK_CLOEXEC ? "SOCK_CLOEXEC" : "");
+	say("-- accept4 with %s%s", ask & SOCK_NONBLOCK ? "SOCK_NONBLOCK " : "",
+	    ask & SOCK_CLOEXEC ? "SOCK_CLOEXEC" : "");
 	struct peer at;
 	int server = net_listen(&at), client = client_of(&at), accepted = accept4(server, NULL, NULL, ask);
 

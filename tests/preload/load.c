@@ -53,7 +53,8 @@ static int batch(const struct peer *peer)
 	int set = epoll_create1(EPOLL_CLOEXEC), pending = 0, good = 0, n;
 
 	for (int i = 0; i < BATCH; i++) {
-		struct epoll_event event = {.events = EPOLLOUT | EPOLLONESHOT, .data.fd = net_socket(peer, SOCK_NONBLOCK)};
+		struct epoll_event event = {.events = EPOLLOUT | EPOLLONESHOT,
+					    .data.fd = net_socket(peer, SOCK_NONBLOCK)};
 		if (i % 2)
 			epoll_ctl(set, EPOLL_CTL_ADD, event.data.fd, &event);
 		int result = peer_connect(event.data.fd, peer);

@@ -137,7 +137,8 @@ static void message(void)
 			      .msg_control = control, .msg_controllen = sizeof(control)};
 	SHOW(recvmsg(fd, &msg, MSG_PEEK));
 	SHOW(recvmsg(fd, &msg, MSG_CMSG_CLOEXEC));
-	say("%.4s|%.9s, name %u, control %zu, flags %d", one, two, msg.msg_namelen, msg.msg_controllen, msg.msg_flags);
+	say("%.4s|%.9s, name %u, control %zu, flags %d", one, two, msg.msg_namelen, msg.msg_controllen,
+	    msg.msg_flags);
 	SHOW(recvmsg(fd, &msg, MSG_DONTWAIT));
 	SHOW(sendmsg(fd, NULL, 0));
 	SHOW(recvmsg(fd, NULL, 0));

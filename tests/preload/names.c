@@ -12,8 +12,9 @@
 static void show_address(const struct sockaddr *sa)
 {
 	char text[INET6_ADDRSTRLEN];
-	const void *at = sa->sa_family == AF_INET ? (const void *)&((const struct sockaddr_in *)sa)->sin_addr
-						  : (const void *)&((const struct sockaddr_in6 *)sa)->sin6_addr;
+	const void *at = sa->sa_family == AF_INET
+				 ? (const void *)&((const struct sockaddr_in *)sa)->sin_addr
+				 : (const void *)&((const struct sockaddr_in6 *)sa)->sin6_addr;
 
 	say("    %s port %d", inet_ntop(sa->sa_family, at, text, sizeof(text)),
 	    ntohs(((const struct sockaddr_in *)sa)->sin_port));
@@ -25,11 +26,12 @@ static void look_up(const char *node, const char *service, int family, int type,
 
 	errno = 0;
 	int error = getaddrinfo(node, service, &hints, &list);
-	say("getaddrinfo(%s, %s, family %d, type %d, flags %#x) = %s", node ? node : "NULL", service ? service : "NULL",
-	    family, type, (unsigned)flags, error ? gai_strerror(error) : "0");
+	say("getaddrinfo(%s, %s, family %d, type %d, flags %#x) = %s", node ? node : "NULL",
+	    service ? service : "NULL", family, type, (unsigned)flags, error ? gai_strerror(error) : "0");
 	for (struct addrinfo *i = error ? NULL : list; i; i = i->ai_next) {
-		say("  family %d type %d protocol %d flags %#x length %u name %s", i->ai_family, i->ai_socktype,
-		    i->ai_protocol, (unsigned)i->ai_flags, i->ai_addrlen, i->ai_canonname ? i->ai_canonname : "none");
+		say("  family %d type %d protocol %d flags %#x length %u name %s", i->ai_family,
+		    i->ai_socktype, i->ai_protocol, (unsigned)i->ai_flags, i->ai_addrlen,
+		    i->ai_canonname ? i->ai_canonname : "none");
 		show_address(i->ai_addr);
 	}
 	if (!error)
@@ -110,7 +112,8 @@ static void backwards(const char *address, int family)
 	say("short: %s", error ? gai_strerror(error) : node);
 	host = gethostbyaddr(at, family == AF_INET ? 4 : 16, family);
 	show_host("gethostbyaddr", host, h_errno);
-	int status = gethostbyaddr_r(at, family == AF_INET ? 4 : 16, family, &space, buf, sizeof(buf), &host, &error);
+	int status = gethostbyaddr_r(at, family == AF_INET ? 4 : 16, family, &space, buf, sizeof(buf), &host,
+				     &error);
 	say("status %d", status);
 	show_host("gethostbyaddr_r", host, error);
 }
@@ -137,8 +140,9 @@ int main(int argc, char **argv)
 	all_ways("localhost");
 	old_ways("localhost");
 	if (net_loses()) {
-		static const char *const nodes[] = {"well.test", "mixed.test", "dead4.test", "filed.test", "alias.test",
-						    "WELL.test.", "nobody.test", "192.0.2.77", "2001:db8::77"};
+		static const char *const nodes[] = {"well.test",   "mixed.test", "dead4.test",
+						    "filed.test",  "alias.test", "WELL.test.",
+						    "nobody.test", "192.0.2.77", "2001:db8::77"};
 		for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++) {
 			all_ways(nodes[i]);
 			old_ways(nodes[i]);

@@ -52,8 +52,8 @@ static void wait_ppoll(int fd)
 
 static void show_sets(int n, int fd, fd_set sets[3])
 {
-	say("%d:%s%s%s", n, FD_ISSET(fd, &sets[0]) ? " readable" : "", FD_ISSET(fd, &sets[1]) ? " writable" : "",
-	    FD_ISSET(fd, &sets[2]) ? " exceptional" : "");
+	say("%d:%s%s%s", n, FD_ISSET(fd, &sets[0]) ? " readable" : "",
+	    FD_ISSET(fd, &sets[1]) ? " writable" : "", FD_ISSET(fd, &sets[2]) ? " exceptional" : "");
 }
 
 static void fill_sets(int fd, fd_set sets[3])

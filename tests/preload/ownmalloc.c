@@ -26,7 +26,8 @@ static void *take(size_t align, size_t size)
 {
 	pthread_mutex_lock(&lock);
 	if (!arena)
-		arena = mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		arena = mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			     -1, 0);
 	size_t at = (used + sizeof(struct head) + align - 1) / align * align;
 	void *ret = at + size <= ARENA ? arena + at : NULL;
 	used = at + size;

@@ -19,7 +19,8 @@ static const char *child;
 static void by_vfork(void)
 {
 	say("-- vfork");
-	int fd = net_connect(ECHO), other = net_connect(ECHO), spare = net_socket(&(struct peer){.addr.ss_family = AF_INET}, 0);
+	int fd = net_connect(ECHO), other = net_connect(ECHO),
+	    spare = net_socket(&(struct peer){.addr.ss_family = AF_INET}, 0);
 	pid_t pid = vfork();
 
 	if (pid == 0) {
@@ -113,8 +114,8 @@ static void by_shell(void)
 /* Each of these replaces the process; argument 0 is the way, 1 the descriptor of the program. */
 static void by_exec(int way, int program)
 {
-	static const char *const names[] = {"execl", "execlp", "execle", "execv", "execvp", "execve", "execvpe",
-					    "fexecve", "execveat"};
+	static const char *const names[] = {"execl",  "execlp",  "execle",  "execv",   "execvp",
+					    "execve", "execvpe", "fexecve", "execveat"};
 	char *args[] = {(char *)"child", (char *)"echo", (char *)"50", (char *)names[way], NULL};
 
 	switch (way) {

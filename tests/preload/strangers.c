@@ -51,7 +51,8 @@ static void local_server(void)
 {
 	say("-- AF_UNIX server and client");
 	struct sockaddr_un addr = {.sun_family = AF_UNIX}, peer;
-	int server = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int server = socket(AF_UNIX, SOCK_STREAM, 0),
+	    client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	socklen_t len = sizeof(peer);
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "local.%d", getpid());
@@ -110,7 +111,9 @@ static void netlink(void)
 	struct {
 		struct nlmsghdr head;
 		struct rtgenmsg body;
-	} ask = {{.nlmsg_len = sizeof(ask), .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+	} ask = {{.nlmsg_len = sizeof(ask),
+		  .nlmsg_type = RTM_GETLINK,
+		  .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
 		 {.rtgen_family = AF_UNSPEC}};
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	char buf[16384];

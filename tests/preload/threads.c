@@ -45,7 +45,8 @@ static void *connect_one(void *arg)
 	connected += good;
 	struct sockaddr_storage name;
 	socklen_t len = sizeof(name);
-	named += getpeername(fd, (struct sockaddr *)&name, &len) == 0 && name.ss_family == shared_peer.addr.ss_family;
+	named += getpeername(fd, (struct sockaddr *)&name, &len) == 0 &&
+		 name.ss_family == shared_peer.addr.ss_family;
 	if (number % 2)
 		poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0);
 	echoed += good && (number % 2 || echo(fd, number));

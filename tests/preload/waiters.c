@@ -47,7 +47,8 @@ static void start(struct waiter *w, int fd, void (*wait)(struct waiter *w))
 static void end(struct waiter *w, const char *title)
 {
 	pthread_join(w->thread, NULL);
-	say("%s: %ld %s %s", title, w->result, mask_text(w->mask), w->result < 0 ? strerrorname_np(w->error) : "");
+	say("%s: %ld %s %s", title, w->result, mask_text(w->mask),
+	    w->result < 0 ? strerrorname_np(w->error) : "");
 }
 
 static void in_epoll(struct waiter *w)
@@ -98,7 +99,8 @@ static void in_writev(struct waiter *w)
 
 static void shared_epoll(uint32_t trigger, bool before)
 {
-	say("-- a thread in epoll_wait, %s, registered %s connect", trigger ? "edge" : "level", before ? "before" : "after");
+	say("-- a thread in epoll_wait, %s, registered %s connect", trigger ? "edge" : "level",
+	    before ? "before" : "after");
 	struct peer peer = net_peer(ECHO);
 	int set = epoll_create1(0), fd = net_socket(&peer, SOCK_NONBLOCK);
 	struct epoll_event event = {.events = EPOLLOUT | EPOLLIN | trigger};

@@ -75,7 +75,8 @@ static const void *const *arguments_of(const char *name)
 
 static void call(const char *name)
 {
-	long (*function)(const void *, const void *, const void *, const void *, const void *, const void *, const void *);
+	long (*function)(const void *, const void *, const void *, const void *, const void *, const void *,
+			 const void *);
 	const void *const *a = arguments_of(name);
 
 	*(void **)&function = dlsym(RTLD_DEFAULT, name);
@@ -90,7 +91,11 @@ static void call(const char *name)
 	int error = errno;
 	if (getpid() != before)
 		_exit(0);
-	say("%s: %s %s", name, ret < 0 ? "negative" : ret > 0 ? "positive" : "zero", error ? strerrorname_np(error) : "");
+	say("%s: %s %s", name,
+	    ret < 0   ? "negative"
+	    : ret > 0 ? "positive"
+		      : "zero",
+	    error ? strerrorname_np(error) : "");
 }
 
 int main(int argc, char **argv)

@@ -275,13 +275,17 @@ void show_flags(int fd)
 	int status = fcntl(fd, F_GETFL);
 	int flags = fcntl(fd, F_GETFD);
 
-	printf("flags:%s%s%s%s%s\n", (status & O_ACCMODE) == O_RDWR ? " RDWR" : "", status & O_NONBLOCK ? " NONBLOCK" : "",
-	       status & O_ASYNC ? " ASYNC" : "", status & O_APPEND ? " APPEND" : "", flags & FD_CLOEXEC ? " CLOEXEC" : "");
+	printf("flags:%s%s%s%s%s\n", (status & O_ACCMODE) == O_RDWR ? " RDWR" : "",
+	       status & O_NONBLOCK ? " NONBLOCK" : "", status & O_ASYNC ? " ASYNC" : "",
+	       status & O_APPEND ? " APPEND" : "", flags & FD_CLOEXEC ? " CLOEXEC" : "");
 }
 
 static const char *family_name(int family)
 {
-	return family == AF_INET ? "inet" : family == AF_INET6 ? "inet6" : family == AF_UNIX ? "unix" : "other";
+	return family == AF_INET    ? "inet"
+	       : family == AF_INET6 ? "inet6"
+	       : family == AF_UNIX  ? "unix"
+				    : "other";
 }
 
 /* sockaddr_in and sockaddr_in6 have the port in the same place. */
@@ -304,7 +308,8 @@ void show_names(int fd, enum service service)
 	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
 		printf("; self: %s\n", strerrorname_np(errno));
 	else
-		printf("; self: %s, %u bytes, %s\n", family_name(addr.ss_family), len, port_of(&addr) ? "a port" : "no port");
+		printf("; self: %s, %u bytes, %s\n", family_name(addr.ss_family), len,
+		       port_of(&addr) ? "a port" : "no port");
 }
 
 void pause_ms(int ms)

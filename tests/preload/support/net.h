@@ -43,7 +43,8 @@ struct peer {
 	socklen_t len;
 };
 
-/* Sets up output and remembers where the server is; starts one where there are no arguments.  Call it first. */
+/* Sets up output and remembers where the server is; starts one where there are no arguments.  Call it first.
+ */
 void net_start(int argc, char **argv);
 /* Whether packets to SLOW and DEAD are lost; not so with the program's own server. */
 bool net_loses(void);
@@ -74,7 +75,8 @@ int net_listen(struct peer *ret);
 long show(const char *what, long result);
 /* A line of output, or a title. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* "POLLIN|POLLOUT", in one of four buffers of the thread's own, used in turn; epoll's bits have the same names. */
+/* "POLLIN|POLLOUT", in one of four buffers of the thread's own, used in turn; epoll's bits have the same
+ * names. */
 const char *mask_text(uint32_t mask);
 /* Waits at most `ms` for the events on one descriptor by poll(2), and prints what came. */
 int show_poll(int fd, short events, int ms);
@@ -88,7 +90,8 @@ void show_option(int fd, const char *title, int level, int name);
 void show_error(int fd);
 /* Prints F_GETFL and F_GETFD by names. */
 void show_flags(int fd);
-/* Prints the family of both ends, whether the peer's port is the server's, and whether the local one is set. */
+/* Prints the family of both ends, whether the peer's port is the server's, and whether the local one is set.
+ */
 void show_names(int fd, enum service service);
 /* A number of which the compiler knows nothing: it would warn of some arguments, or check fewer. */
 static inline long opaque(long value)

@@ -150,8 +150,12 @@ static void *serve_datagrams(void *arg)
 
 	for (;;) {
 		struct iovec iov = {buf, sizeof(buf)};
-		struct msghdr msg = {.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1,
-				     .msg_control = control, .msg_controllen = sizeof(control)};
+		struct msghdr msg = {.msg_name = &from,
+				     .msg_namelen = sizeof(from),
+				     .msg_iov = &iov,
+				     .msg_iovlen = 1,
+				     .msg_control = control,
+				     .msg_controllen = sizeof(control)};
 		ssize_t n = recvmsg(fd, &msg, 0);
 		if (n < 0)
 			continue;

@@ -1,7 +1,7 @@
 /* Servers made of processes.  `forks prefork PORT` shares a listener among four children that accept;
  * `forks each PORT` forks for each connection; `forks exec PORT` also executes cat(1) on it.  Each connection
- * is sent "hello\n" and then echoed to its end.  SIGTERM ends it: the children are reaped and how many were is
- * printed. */
+ * is sent "hello\n" and then echoed to its end.  SIGTERM ends it: the children are reaped and how many were
+ * is printed. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>

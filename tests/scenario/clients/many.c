@@ -2,7 +2,8 @@
  *
  * usage: many serial HOST PORT COUNT       one after the other, blocking; at each tenth prints descriptors,
  *                                          threads and resident KiB
- *        many parallel HOST PORT COUNT     all at once, non-blocking, in one epoll set; then one byte each way
+ *        many parallel HOST PORT COUNT     all at once, non-blocking, in one epoll set; then one byte each
+ * way
  */
 #include <dirent.h>
 #include <errno.h>
@@ -161,9 +162,11 @@ static int parallel(const char *host, const char *port, int count)
 		right += exchange(&ones[i]);
 		close(ones[i].fd);
 	}
-	printf("%d connected, %d answered, %d seen writable not once, %d events after\n", count - left, right, twice, n);
+	printf("%d connected, %d answered, %d seen writable not once, %d events after\n", count - left, right,
+	       twice, n);
 	usleep(200000);
-	fprintf(stderr, "descriptors %d threads %d\n", count_entries("/proc/self/fd"), count_entries("/proc/self/task"));
+	fprintf(stderr, "descriptors %d threads %d\n", count_entries("/proc/self/fd"),
+		count_entries("/proc/self/task"));
 	freeaddrinfo(list);
 	free(ones);
 	return 0;
