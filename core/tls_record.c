@@ -107,22 +107,21 @@ static ssize_t receive_one(struct tls_session *session, struct tls_cursor *to, s
 	return code;
 }
 
-/* The bytes of `in` that are whole records: GnuTLS is never left with half a one. */
-static size_t whole_records(const uint8_t *in, size_t len)
+/* Lends GnuTLS the next record if it is there whole: half a one is never left inside GnuTLS, and no more
+ * is looked at than is used.  `len` bytes are there in all. */
+static bool lend_next(struct tls_session *session, size_t len)
 {
-	size_t whole = 0;
+	size_t rest = len - session->in_len;
+	ssize_t record;
 
-	while (len - whole >= TLS_HEADER_SIZE) {
-		ssize_t record = tls_record_length(in + whole);
-
-		/* Let GnuTLS see what is no record, and say so. */
-		if (record < 0)
-			return len;
-		if ((size_t)record > len - whole)
-			break;
-		whole += (size_t)record;
-	}
-	return whole;
+	if (rest < TLS_HEADER_SIZE)
+		return false;
+	record = tls_record_length(session->in + session->in_len);
+	if (record > 0 && (size_t)record > rest)
+		return false;
+	/* Let GnuTLS see what is no record, and say so. */
+	session->in_len += record < 0 ? rest : (size_t)record;
+	return true;
 }
 
 /* Follows the records through bytes that were consumed in part, to know how much of the last is missing. */
@@ -159,16 +158,15 @@ static bool harmless(ssize_t code)
 
 /* Decrypts until `want` bytes are delivered or pending.  GNUTLS_E_AGAIN after a ticket or key update does
  * not mean that nothing waits: only our own end of input does. */
-static void receive_records(struct tls_session *session, struct tls_cursor *to, size_t want,
+static void receive_records(struct tls_session *session, size_t len, struct tls_cursor *to, size_t want,
 			    size_t *delivered)
 {
-	size_t before;
-
-	while (*delivered + session->pending_size < want && session->in_pos < session->in_len &&
-	       !session->read_closed) {
+	while (*delivered + session->pending_size < want && !session->read_closed) {
+		size_t before = session->in_pos;
 		ssize_t code;
 
-		before = session->in_pos;
+		if (before == session->in_len && !lend_next(session, len))
+			return;
 		code = receive_one(session, to, delivered);
 		if (code == 0)
 			session->read_closed = true;
@@ -199,8 +197,8 @@ static int receive(struct tls_session *session, const void *in, size_t len, stru
 	bool partial = (flags & TLS_RECV_PARTIAL) || in_record(session);
 
 	if (session->state == TLS_OPEN && len) {
-		tls_transport_open(session, in, partial ? len : whole_records(in, len));
-		receive_records(session, to, want, &ret->bytes);
+		tls_transport_open(session, in, partial ? len : 0);
+		receive_records(session, len, to, want, &ret->bytes);
 		ret->consumed = tls_transport_close(session);
 		if (partial)
 			follow(session, in, ret->consumed);
