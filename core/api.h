@@ -93,7 +93,7 @@ struct taps_slot {
 	uint16_t domain;             /* as the application asked for it: AF_INET or AF_INET6 */
 	uint16_t type;               /* SOCK_STREAM or SOCK_DGRAM, without flags */
 	uint16_t protocol;           /* as given to socket(); 0 is the type's default */
-	int own_fd;                  /* while CONNECTING or FAILED: the application's original file; else -1 */
+	int own_fd; /* while CONNECTING or FAILED: the application's original file; else -1 */
 	void *_Atomic conn;          /* the core's connection, or NULL; the slot holds one reference */
 };
 
@@ -196,8 +196,8 @@ struct taps_core {
 	 * `conn`.  Async-signal-safe: it only marks and wakes. */
 	void (*released)(void *conn);
 
-	/* LAYERED slots.  recvmsg(2) and sendmsg(2) with their flags, shutdown(2), FIONREAD; -errno.  The caller
-	 * raises SIGPIPE. */
+	/* LAYERED slots.  recvmsg(2) and sendmsg(2) with their flags, shutdown(2), FIONREAD; -errno.  The
+	 * caller raises SIGPIPE. */
 	ssize_t (*recv)(struct taps_slot *slot, int fd, struct msghdr *msg, int flags);
 	ssize_t (*send)(struct taps_slot *slot, int fd, const struct msghdr *msg, int flags);
 	int (*shutdown)(struct taps_slot *slot, int fd, int how);

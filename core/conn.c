@@ -316,7 +316,8 @@ static void leaf_ended(struct conn *conn, unsigned leaf, int error, int64_t now)
 	close_attempt(conn, leaf);
 	/* A loop over the answer comes to the others next, and need not wait for them again.  The address
 	 * asked for is reported by this call, and a refusal costs nothing to ask for again. */
-	if (conn->name[0] && error != ECONNREFUSED && !addr_equal(&conn->attempts[leaf].candidate.remote, &conn->asked))
+	if (conn->name[0] && error != ECONNREFUSED &&
+	    !addr_equal(&conn->attempts[leaf].candidate.remote, &conn->asked))
 		names_note_failure(&conn->attempts[leaf].candidate.remote, conn->name, error, now);
 }
 
@@ -544,6 +545,6 @@ void conn_trace(const struct conn *conn, int64_t now)
 		args[n++] = TRACE_TEXT("error", error_name(error));
 	}
 	trace_span(conn->id, "race", "race", conn->begun, now, args, n);
-	trace_event(conn->id, "connection", conn->state == CONN_WON ? "Ready" : "EstablishmentError", now, args,
-		    n);
+	trace_event(conn->id, "connection", conn->state == CONN_WON ? "Ready" : "EstablishmentError", now,
+		    args, n);
 }

@@ -23,8 +23,10 @@ static void say_refused(const struct conn *conn)
 {
 	char text[ADDR_TEXT_MAX];
 
-	wait_say("%s%s%s: %s (rule %s)", conn->name, conn->name[0] ? ", " : "", addr_format(&conn->asked, text),
-		 conn->reason[0] ? conn->reason : strerror(atomic_load(&conn->error)), conn->policy.security->rule);
+	wait_say("%s%s%s: %s (rule %s)", conn->name, conn->name[0] ? ", " : "",
+		 addr_format(&conn->asked, text),
+		 conn->reason[0] ? conn->reason : strerror(atomic_load(&conn->error)),
+		 conn->policy.security->rule);
 }
 
 static void note_outcome(struct conn *conn)
@@ -282,8 +284,8 @@ static void done_behind(struct loop_client *client)
 	conn_unref(conn);
 }
 
-/* No placeholder or no loop can be had (descriptors or memory are short): the socket is the kernel's, with the
- * attempt that runs on it, unless it must not be. */
+/* No placeholder or no loop can be had (descriptors or memory are short): the socket is the kernel's, with
+ * the attempt that runs on it, unless it must not be. */
 static int hand_back(struct conn *conn, int error)
 {
 	int fd = conn->app_fd >= 0 ? conn->app_fd : conn->own_fd;
@@ -525,7 +527,8 @@ int drive_settle(struct taps_slot *slot, int fd)
 
 	while (atomic_load(&slot->flags) & (SLOT_CONNECTING | SLOT_BUSY)) {
 		bool busy = atomic_load(&slot->flags) & SLOT_BUSY;
-		/* No placeholder is ever writable, a connected socket always is: whichever file is looked at. */
+		/* No placeholder is ever writable, a connected socket always is: whichever file is
+		 * looked at. */
 		struct pollfd placeholder = {.fd = fd, .events = POLLIN | POLLOUT};
 		int64_t now = now_ns(), wake = now + (busy ? BUSY_NS : NS_PER_S);
 		int result = wait_fds(&placeholder, !busy, wake < end ? wake : end, now);

@@ -239,9 +239,11 @@ static int race(const struct taps_connect_call *call, const struct policy *polic
  * and this thread looked up none of them last, there is no telling which was meant. */
 static bool is_ambiguous(const struct policy *policy, const struct names_entry *entry, bool ambiguous)
 {
-	if (!policy->security || policy->security->peer_name || !ambiguous || entry->thread == thread_number())
+	if (!policy->security || policy->security->peer_name || !ambiguous ||
+	    entry->thread == thread_number())
 		return false;
-	say(TAPS_LOG_SAY, "%s: several names were looked up for this address; peerName must say which (rule %s)",
+	say(TAPS_LOG_SAY,
+	    "%s: several names were looked up for this address; peerName must say which (rule %s)",
 	    entry->name, policy->security->rule);
 	return true;
 }

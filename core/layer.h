@@ -45,8 +45,9 @@ struct layer_ops {
 	/* Stores received bytes: > 0 how many, 0 at the end, -EAGAIN when none are there, -errno for good.
 	 * With `peek` they stay. */
 	ssize_t (*recv)(struct layer *layer, int fd, const struct iovec *iov, int n, bool peek);
-	/* Takes bytes to send: how many (all of them up to LAYER_SEND_MAX), -EAGAIN while earlier ones wait for
-	 * the kernel, -errno for good.  Taken bytes are sent by flush() if the kernel did not take them. */
+	/* Takes bytes to send: how many (all of them up to LAYER_SEND_MAX), -EAGAIN while earlier ones wait
+	 * for the kernel, -errno for good.  Taken bytes are sent by flush() if the kernel did not take
+	 * them. */
 	ssize_t (*send)(struct layer *layer, int fd, const struct iovec *iov, int n);
 	/* Sends what was taken: 0 when nothing is left, -EAGAIN (wait for POLLOUT), -errno. */
 	int (*flush)(struct layer *layer, int fd);

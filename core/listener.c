@@ -95,8 +95,8 @@ int listener_unblocked(struct taps_slot *slot, int fd)
 	struct handle *handle = atomic_load(&slot->conn);
 	int status = taps_host->fcntl(fd, F_GETFL), result;
 
-	if (!handle || handle->kind != HANDLE_STREAM || !stream_is_new((struct stream *)handle) || status < 0 ||
-	    !(status & O_NONBLOCK))
+	if (!handle || handle->kind != HANDLE_STREAM || !stream_is_new((struct stream *)handle) ||
+	    status < 0 || !(status & O_NONBLOCK))
 		return 0;
 	result = drive_accepted(slot, fd, stream_security((struct stream *)handle));
 	return result == -EINPROGRESS ? 0 : result;

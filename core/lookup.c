@@ -93,7 +93,9 @@ static void wait_usable(struct resolve *resolve)
 	while (!resolve_usable(resolve, now) && !resolve_complete(resolve)) {
 		unsigned n = resolve_pollfds(resolve, fds, RESOLVE_FDS_MAX);
 		int64_t left = resolve_deadline(resolve) - now;
-		int ms = left < 0 ? 0 : left > 3600 * NS_PER_S ? -1 : (int)((left + NS_PER_MS - 1) / NS_PER_MS);
+		int ms = left < 0                 ? 0
+			 : left > 3600 * NS_PER_S ? -1
+						  : (int)((left + NS_PER_MS - 1) / NS_PER_MS);
 
 		if (taps_host->poll(fds, n, ms) < 0)
 			n = 0;
@@ -170,7 +172,8 @@ static int to_h_errno(int eai)
 	}
 }
 
-int lookup_hostaddrs(const struct conf *conf, const char *name, int family, void *addrs, int max, pid_t thread)
+int lookup_hostaddrs(const struct conf *conf, const char *name, int family, void *addrs, int max,
+		     pid_t thread)
 {
 	struct taps_addr found[NAMES_ADDRS_MAX];
 	size_t width = family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
@@ -183,7 +186,8 @@ int lookup_hostaddrs(const struct conf *conf, const char *name, int family, void
 	names_learn(name, family, thread, now_ns(), found, (size_t)n);
 	for (i = 0; i < n && i < max; i++)
 		memcpy((char *)addrs + (size_t)i * width,
-		       family == AF_INET ? (void *)&found[i].in4.sin_addr : (void *)&found[i].in6.sin6_addr, width);
+		       family == AF_INET ? (void *)&found[i].in4.sin_addr : (void *)&found[i].in6.sin6_addr,
+		       width);
 	return i;
 }
 

@@ -266,7 +266,8 @@ static int put_winner(struct conn *conn, struct attempt *winner)
 		signal_owner(current_fd(conn));
 	}
 	if (stream)
-		put_stream(conn, stream, SLOT_PLAIN | (other ? SLOT_DISGUISED : 0) | (secure ? SLOT_LAYERED : 0));
+		put_stream(conn, stream,
+			   SLOT_PLAIN | (other ? SLOT_DISGUISED : 0) | (secure ? SLOT_LAYERED : 0));
 	else
 		settle_slot(conn, SLOT_PLAIN);
 	if (secure)

@@ -20,8 +20,8 @@ void place_fail(struct conn *conn);
 /* Puts the application's own file back.  The caller holds a reference to the slot; place_drop is left to
  * whoever drives the race, which may be waiting on the file. */
 void place_restore(struct conn *conn);
-/* The application dissolved a DISGUISED or LAYERED connection: a new socket of its own family takes the place.  The
- * caller holds a reference to the slot. */
+/* The application dissolved a DISGUISED or LAYERED connection: a new socket of its own family takes the
+ * place.  The caller holds a reference to the slot. */
 void place_renew(struct taps_slot *slot);
 /* Closes what conn still holds (own file, far end).  Async-signal-safe. */
 void place_drop(struct conn *conn);

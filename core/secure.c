@@ -30,7 +30,8 @@ static const struct secure_module *open_module(char reason[SECURE_REASON_MAX])
 	snprintf(path, sizeof(path), "%.*s%s", slash ? (int)(slash - self.dli_fname + 1) : 0, self.dli_fname,
 		 MODULE_NAME);
 	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | (sanitized ? 0 : RTLD_DEEPBIND));
-	tls_open = handle ? (const struct secure_module *(*)(const struct taps_host *))dlsym(handle, "taps_tls_open")
+	tls_open = handle ? (const struct secure_module *(*)(const struct taps_host *))dlsym(handle,
+											     "taps_tls_open")
 			  : NULL;
 	if (!tls_open) {
 		why = dlerror();

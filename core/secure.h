@@ -40,8 +40,8 @@ struct secure_module {
 /* The module's only symbol. */
 const struct secure_module *taps_tls_open(const struct taps_host *host);
 
-/* Puts the layer that `security` asks for over `below`, loading the module if need be.  Returns the new top of
- * the chain, or NULL with the reason: the caller ends `below` and fails; nothing is ever sent in clear. */
+/* Puts the layer that `security` asks for over `below`, loading the module if need be.  Returns the new top
+ * of the chain, or NULL with the reason: the caller ends `below` and fails; nothing is ever sent in clear. */
 struct layer *secure_layer(const struct security *security, bool server, const struct secure_peer *peer,
 			   struct layer *below, char reason[SECURE_REASON_MAX]);
 /* Is the module there and are the credentials good?  For listen(2), which should fail early. */

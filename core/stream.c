@@ -51,7 +51,8 @@ static struct stream *make(struct layer *take_chain)
 	return stream;
 }
 
-struct stream *stream_new(struct layer *take_chain, const struct taps_addr *peer, const struct taps_addr *local)
+struct stream *stream_new(struct layer *take_chain, const struct taps_addr *peer,
+			  const struct taps_addr *local)
 {
 	struct stream *stream = make(take_chain);
 
@@ -117,7 +118,8 @@ static int64_t limit(int fd, int option)
 	struct timeval tv = {0};
 	socklen_t len = sizeof(tv);
 
-	if (taps_host->getsockopt(fd, SOL_SOCKET, option, &tv, &len) != 0 || (tv.tv_sec == 0 && tv.tv_usec == 0))
+	if (taps_host->getsockopt(fd, SOL_SOCKET, option, &tv, &len) != 0 ||
+	    (tv.tv_sec == 0 && tv.tv_usec == 0))
 		return INT64_MAX;
 	return now_ns() + tv.tv_sec * NS_PER_S + tv.tv_usec * 1000;
 }

@@ -11,9 +11,10 @@
 #include "core/handle.h"
 #include "core/layer.h"
 
-/* Makes a stream with one reference, for the slot.  Takes the chain (NULL: the kernel's own bytes).  NULL when
- * memory is short. */
-struct stream *stream_new(struct layer *take_chain, const struct taps_addr *peer, const struct taps_addr *local);
+/* Makes a stream with one reference, for the slot.  Takes the chain (NULL: the kernel's own bytes).  NULL
+ * when memory is short. */
+struct stream *stream_new(struct layer *take_chain, const struct taps_addr *peer,
+			  const struct taps_addr *local);
 /* The same for an accepted connection whose handshake is still to come, at first use. */
 struct stream *stream_accepted(struct layer *take_chain, const struct security *security);
 /* Whose handshake it is; NULL for a stream that is not accepted. */

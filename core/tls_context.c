@@ -240,7 +240,8 @@ static struct secure_context *get_context(const struct security *security, bool 
 	return context;
 }
 
-static struct tls_ticket_key key_of(const struct tls_credentials *credentials, const char *name, uint16_t port)
+static struct tls_ticket_key key_of(const struct tls_credentials *credentials, const char *name,
+				    uint16_t port)
 {
 	return (struct tls_ticket_key){
 		.name = name,

@@ -190,7 +190,9 @@ static int fail(struct tls *tls, int fd, int error)
 {
 	const char *why = tls_session_reason(tls->session);
 
-	set_reason(tls, why[0] ? why : error == -ETIMEDOUT ? "the handshake was not finished in time" : strerror(-error));
+	set_reason(tls, why[0]                ? why
+			: error == -ETIMEDOUT ? "the handshake was not finished in time"
+					      : strerror(-error));
 	tls_flush(&tls->layer, fd);
 	tls->error = error;
 	return error;
@@ -367,9 +369,11 @@ static ssize_t look(struct tls *tls, int fd, const struct iovec *iov, int n_iov,
 	if (is_stuck(tls, buf + tls->held, (size_t)n - tls->held))
 		flags |= TLS_RECV_PARTIAL;
 	if (iov)
-		result = tls_session_recv(tls->session, buf + tls->held, (size_t)n - tls->held, iov, n_iov, flags, &got);
+		result = tls_session_recv(tls->session, buf + tls->held, (size_t)n - tls->held, iov, n_iov,
+					  flags, &got);
 	else
-		result = tls_session_fill(tls->session, buf + tls->held, (size_t)n - tls->held, want, flags, &got);
+		result = tls_session_fill(tls->session, buf + tls->held, (size_t)n - tls->held, want, flags,
+					  &got);
 	settle(tls, fd, (size_t)n, buf, &got);
 	after_input(tls, fd, &got);
 	if (result < 0) {

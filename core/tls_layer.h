@@ -3,8 +3,8 @@
  * The application's descriptor is the TCP socket itself.  Received ciphertext is looked at with MSG_PEEK and
  * leaves the kernel only as whole records that were decrypted; an incomplete record stays there with
  * SO_RCVLOWAT at its full length; while plaintext waits in the session the last byte of its record stays in
- * the kernel's queue.  So poll(2), select(2) and epoll(7) say readable exactly when there is plaintext, an end
- * or an error; records that bring none are consumed by the waiting hooks (readable()). */
+ * the kernel's queue.  So poll(2), select(2) and epoll(7) say readable exactly when there is plaintext, an
+ * end or an error; records that bring none are consumed by the waiting hooks (readable()). */
 #ifndef TAPS_CORE_TLS_LAYER_H
 #define TAPS_CORE_TLS_LAYER_H
 

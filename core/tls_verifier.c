@@ -95,6 +95,7 @@ bool tls_verifier_ask(struct secure_context *context, const char *chain, char *l
 		verdict = 0;
 	if (answer.fd >= 0)
 		taps_host->close(answer.fd);
-	snprintf(line, size, ready == 0 ? "the verifier did not answer in time" : "the verifier refused the certificate");
+	snprintf(line, size,
+		 ready == 0 ? "the verifier did not answer in time" : "the verifier refused the certificate");
 	return verdict == 'Y';
 }

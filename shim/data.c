@@ -102,7 +102,8 @@ static bool gate(int fd, enum direction direction, struct msghdr *msg, int flags
 
 #define THROUGH_VEC(fd, direction, vec, count, flags, call) \
 	do { \
-		struct msghdr whole = {.msg_iov = (struct iovec *)(uintptr_t)(vec), .msg_iovlen = (size_t)(count)}; \
+		struct msghdr whole = {.msg_iov = (struct iovec *)(uintptr_t)(vec), \
+				       .msg_iovlen = (size_t)(count)}; \
 		THROUGH_MSG(fd, direction, &whole, flags, call); \
 	} while (0)
 
@@ -259,7 +260,8 @@ ssize_t hook___read_chk(int fd, void *buf, size_t len, size_t room)
 
 static COLD ssize_t slow___recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
 {
-	THROUGH_BUF(fd, READING, buf, len > room ? room : len, flags, real.__recv_chk(fd, buf, len, room, flags));
+	THROUGH_BUF(fd, READING, buf, len > room ? room : len, flags,
+		    real.__recv_chk(fd, buf, len, room, flags));
 }
 
 ssize_t hook___recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
@@ -274,7 +276,8 @@ static COLD ssize_t slow___recvfrom_chk(int fd, void *buf, size_t len, size_t ro
 {
 	if (fdtab_has(fd, SLOT_LAYERED) && len <= room)
 		return layered_recvfrom(fd, buf, len, flags, addrlen);
-	THROUGH_BUF(fd, READING, buf, len > room ? room : len, flags, real.__recvfrom_chk(fd, buf, len, room, flags, addr, addrlen));
+	THROUGH_BUF(fd, READING, buf, len > room ? room : len, flags,
+		    real.__recvfrom_chk(fd, buf, len, room, flags, addr, addrlen));
 }
 
 ssize_t hook___recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags,

@@ -308,7 +308,8 @@ static void load(void)
 	fill_host();
 	handle = open_core();
 	if (handle) {
-		core_open = (const struct taps_core *(*)(const struct taps_host *))dlsym(handle, "taps_core_open");
+		core_open = (const struct taps_core *(*)(const struct taps_host *))dlsym(handle,
+											 "taps_core_open");
 		if (core_open)
 			found = core_open(&host);
 	} else {

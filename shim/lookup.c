@@ -21,7 +21,8 @@ static const struct taps_core *core_for(const char *name)
 	return load_core();
 }
 
-int hook_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
+int hook_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+		     struct addrinfo **ret)
 {
 	const struct taps_core *core =
 		hints && (hints->ai_flags & AI_NUMERICHOST) ? NULL : core_for(node);
@@ -162,8 +163,8 @@ int hook_gethostbyname2_r(const char *name, int family, struct hostent *ret, cha
 	return error;
 }
 
-int hook_gethostbyname_r(const char *name, struct hostent *ret, char *buf, size_t len, struct hostent **result,
-			 int *herr)
+int hook_gethostbyname_r(const char *name, struct hostent *ret, char *buf, size_t len,
+			 struct hostent **result, int *herr)
 {
 	const struct taps_core *core = core_for(name);
 	struct answer answer = {.family = AF_INET};

@@ -12,8 +12,8 @@ struct slot;
  * them from `from`.  An option that fails on either is left out. */
 void opt_carry(uint64_t which, int from, int to);
 
-/* The pending error of a FAILED slot's descriptor, once; takes it from the kernel's dead socket as well, so that
- * poll(2) stops saying POLLERR. */
+/* The pending error of a FAILED slot's descriptor, once; takes it from the kernel's dead socket as well, so
+ * that poll(2) stops saying POLLERR. */
 int opt_take_error(struct slot *slot, int fd);
 
 #endif

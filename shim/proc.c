@@ -114,8 +114,9 @@ static void complete(char *const *envp, char **to, char *preload)
 
 /* A complete environment for the new program, on the caller's stack where it must be made. */
 #define COMPLETED(envp) \
-	(is_complete(envp) ? (char *const *)(envp) : \
-	 completed(envp, alloca((count(envp) + N_INHERITED + 2) * sizeof(char *)), alloca(preload_room(envp))))
+	(is_complete(envp) ? (char *const *)(envp) \
+			   : completed(envp, alloca((count(envp) + N_INHERITED + 2) * sizeof(char *)), \
+				       alloca(preload_room(envp))))
 
 static char *const *completed(char *const *envp, char **to, char *preload)
 {

@@ -39,7 +39,8 @@ static struct patience patience_from(const struct timespec *timeout)
 }
 
 /* At most `longest` nanoseconds of what is left; 0 is no limit. */
-static const struct timespec *remaining(const struct patience *patience, int64_t longest, struct timespec *ret)
+static const struct timespec *remaining(const struct patience *patience, int64_t longest,
+					struct timespec *ret)
 {
 	int64_t left = longest;
 
@@ -99,7 +100,8 @@ static int filter_poll(struct pollfd *fds, nfds_t n)
 	nfds_t i;
 
 	for (i = 0; i < n; i++) {
-		if ((fds[i].revents & READABLE) && fdtab_has(fds[i].fd, SLOT_LAYERED) && !is_readable(fds[i].fd))
+		if ((fds[i].revents & READABLE) && fdtab_has(fds[i].fd, SLOT_LAYERED) &&
+		    !is_readable(fds[i].fd))
 			fds[i].revents &= (short)~(READABLE | POLLRDBAND | POLLPRI);
 		count += fds[i].revents != 0;
 	}
@@ -117,11 +119,12 @@ static unsigned connecting_fds(const struct pollfd *fds, nfds_t n)
 }
 
 /* The kernel, woken at a replacement, looks at the file that is under the number by then; if that has nothing
- * to say it sleeps on, at the old file.  So it is asked for "writable" too, which a placeholder never is and a
- * connected socket always; and should the application's own file be back, it looks again after a while. */
+ * to say it sleeps on, at the old file.  So it is asked for "writable" too, which a placeholder never is and
+ * a connected socket always; and should the application's own file be back, it looks again after a while. */
 #define LOOK_AGAIN_NS 1000000000
 
-/* Adds "writable" to what is asked of connecting descriptors, and takes it back.  `added` has a bit for each. */
+/* Adds "writable" to what is asked of connecting descriptors, and takes it back.  `added` has a bit for
+ * each. */
 static void ask_writable(struct pollfd *fds, nfds_t n, unsigned char *added)
 {
 	nfds_t i;
@@ -296,7 +299,8 @@ static bool select_writable(const struct select_call *call, fd_set *out)
 	return any;
 }
 
-static int patient_select(const struct select_call *call, const struct timespec *timeout, const sigset_t *mask)
+static int patient_select(const struct select_call *call, const struct timespec *timeout,
+			  const sigset_t *mask)
 {
 	struct patience patience = patience_from(timeout);
 	static const struct timespec at_once;
@@ -316,7 +320,8 @@ static int patient_select(const struct select_call *call, const struct timespec 
 		fdtab_unlock();
 		copy_sets(call, saved, false);
 		if (result > 0 || is_over(&patience)) {
-			result = real.pselect(call->n, call->set[0], call->set[1], call->set[2], &at_once, NULL);
+			result = real.pselect(call->n, call->set[0], call->set[1], call->set[2], &at_once,
+					      NULL);
 			result -= result > 0 ? filter_select(call) : 0;
 		}
 		if (result != 0 || is_over(&patience))
@@ -354,7 +359,8 @@ int hook_select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *
 		return real.select(n, in, out, except, timeout);
 	if (!timeout)
 		return patient_select(&call, NULL, NULL);
-	ts = (struct timespec){timeout->tv_sec + timeout->tv_usec / 1000000, timeout->tv_usec % 1000000 * 1000};
+	ts = (struct timespec){timeout->tv_sec + timeout->tv_usec / 1000000,
+			       timeout->tv_usec % 1000000 * 1000};
 	if (!is_valid(&ts))
 		return real.select(n, in, out, except, timeout);
 	end = now() + ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
@@ -398,8 +404,8 @@ int hook_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	return result;
 }
 
-/* Takes "readable" back from what epoll reports of layered descriptors; an event with nothing left is dropped,
- * and a one-shot registration that it used up is armed again.  Returns how many events remain. */
+/* Takes "readable" back from what epoll reports of layered descriptors; an event with nothing left is
+ * dropped, and a one-shot registration that it used up is armed again.  Returns how many events remain. */
 static int filter_epoll(int epfd, struct epoll_event *events, int n)
 {
 	int i, kept = 0;
