@@ -49,7 +49,8 @@ static int watch_all(struct tls_credentials *credentials)
 		watch(credentials, options->certificates[i].key);
 		watch(credentials, options->certificates[i].staple);
 	}
-	watch(credentials, options->trust == TLS_TRUST_SYSTEM ? NULL : options->trust_path);
+	watch(credentials,
+	      options->trust == TLS_TRUST_SYSTEM ? tls_trust_system_path() : options->trust_path);
 	watch(credentials, options->crl_file);
 	return 0;
 }

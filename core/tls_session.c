@@ -139,6 +139,19 @@ static int setup(struct tls_session *session, const struct tls_ticket *ticket)
 	return options->role == TLS_SERVER ? setup_server(session) : setup_client(session, ticket);
 }
 
+/* As DNS has it: a name in other letters than ASCII is mapped (RFC 5891). */
+static int set_host_name(struct tls_session *session, const char *name)
+{
+	gnutls_datum_t mapped;
+	int error = tls_name_normalise(name, session->identity);
+
+	if (!error || gnutls_idna_map(name, (unsigned)strlen(name), &mapped, 0) < 0)
+		return error;
+	error = tls_name_normalise((const char *)mapped.data, session->identity);
+	gnutls_free(mapped.data);
+	return error;
+}
+
 /* Names are compared as host names; whatever is an address stays one. */
 static int set_identity(struct tls_session *session, const struct tls_peer *peer, struct tls_reason *reason)
 {
@@ -156,7 +169,7 @@ static int set_identity(struct tls_session *session, const struct tls_peer *peer
 		memcpy(session->identity, name, strlen(name) + 1);
 		return 0;
 	}
-	if (tls_name_normalise(name, session->identity) < 0)
+	if (set_host_name(session, name) < 0)
 		return tls_reason_set(reason, -EINVAL, "\"%s\" is no host name", name);
 	return 0;
 }

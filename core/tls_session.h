@@ -109,7 +109,8 @@ size_t tls_session_sealed_size(struct tls_session *session, size_t plain);
 
 /* Queues close_notify; sending is over, receiving goes on (TLS 1.3 half-close).  Returns 0 or -errno. */
 int tls_session_close(struct tls_session *session);
-/* Queues a KeyUpdate, with `both` also asking the peer for one.  -EOPNOTSUPP before TLS 1.3. */
+/* Queues a KeyUpdate, with `both` also asking the peer for one (GnuTLS 3.7 takes a request of the peer's
+ * that crosses ours for an error).  -EOPNOTSUPP before TLS 1.3. */
 int tls_session_rekey(struct tls_session *session, bool both);
 
 /* Moves the oldest ticket that has arrived into *ret (the caller frees it), its lifetime limited by the

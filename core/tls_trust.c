@@ -250,19 +250,32 @@ const char *tls_trust_path(const struct tls_trust *trust)
 	return trust->path;
 }
 
+static const char *system_find(struct tls_file_id *ret)
+{
+	for (size_t i = 0; i < sizeof(system_bundles) / sizeof(system_bundles[0]); i++)
+		if (tls_file_identify(system_bundles[i], ret) == 0)
+			return system_bundles[i];
+	return NULL;
+}
+
+const char *tls_trust_system_path(void)
+{
+	struct tls_file_id id;
+
+	return system_find(&id);
+}
+
 /* Under system_lock.  The object keeps a reference of its own, so that the next rule finds it. */
 static int system_get(struct tls_trust **ret)
 {
-	struct tls_file_id id = {0};
-	size_t i = 0, n = sizeof(system_bundles) / sizeof(system_bundles[0]);
+	struct tls_file_id id;
+	const char *path = system_find(&id);
 
-	while (i < n && tls_file_identify(system_bundles[i], &id) < 0)
-		i++;
-	if (i == n)
+	if (!path)
 		return -ENOENT;
 	if (!system_trust || !tls_file_same(&system_trust->id, &id)) {
 		tls_trust_unref(system_trust);
-		system_trust = trust_make(TLS_TRUST_SYSTEM, system_bundles[i], &id);
+		system_trust = trust_make(TLS_TRUST_SYSTEM, path, &id);
 	}
 	if (!system_trust)
 		return -ENOMEM;

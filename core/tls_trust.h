@@ -23,6 +23,9 @@ struct tls_trust *tls_trust_ref(struct tls_trust *trust);
 /* NULL is no-op. */
 void tls_trust_unref(struct tls_trust *trust);
 
+/* Where the system keeps its bundle, or NULL.  Static storage. */
+const char *tls_trust_system_path(void);
+
 /* The file or directory that stands behind it. */
 const char *tls_trust_path(const struct tls_trust *trust);
 

@@ -215,6 +215,28 @@ static void tickets_of_1_2(void **state)
 	tls_credentials_unref(s);
 }
 
+static void pre_shared_keys_resume(void **state)
+{
+	static const struct tls_psk psk = {"us", "000102030405060708090a0b0c0d0e0f"};
+	struct tls_options c12 = TLS_OPTIONS_INIT(TLS_CLIENT), s12 = TLS_OPTIONS_INIT(TLS_SERVER);
+	struct tls_credentials *c, *s;
+	struct tls_ticket tickets[2];
+	unsigned n;
+
+	(void)state;
+	c12.psks = s12.psks = &psk;
+	c12.n_psks = s12.n_psks = 1;
+	c = fixture_credentials(&c12);
+	s = fixture_credentials(&s12);
+	n = get_tickets(c, s, tickets, 2);
+	for (unsigned i = 0; i < n; i++) {
+		resumes(c, s, "server.example", &tickets[i]);
+		tls_ticket_free(&tickets[i]);
+	}
+	tls_credentials_unref(c);
+	tls_credentials_unref(s);
+}
+
 static void early_data(void **state)
 {
 	struct tls_ticket tickets[2];
@@ -379,6 +401,7 @@ int main(void)
 		cmocka_unit_test(no_resumption),
 		cmocka_unit_test(certificate_limits_tickets),
 		cmocka_unit_test(tickets_of_1_2),
+		cmocka_unit_test(pre_shared_keys_resume),
 		cmocka_unit_test(early_data),
 		cmocka_unit_test(early_data_replayed),
 		cmocka_unit_test(early_data_rejected),

@@ -8,9 +8,12 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct fixture_world world;
@@ -123,6 +126,23 @@ static void name_is_needed(void **state)
 	tls_session_free(session);
 	tls_credentials_unref(credentials);
 	tls_session_free(NULL);
+}
+
+static void international_names(void **state)
+{
+	struct fixture_spec spec = {.cn = "idn", .dns = {"xn--bcher-kva.example"}};
+	struct fixture_cert leaf = fixture_cert(&spec, &world.ca);
+	struct tls_identity identity = {.chain = fixture_write("idn.pem", &leaf, 1, leaf.key)};
+	struct tls_options server = world.server_options;
+	struct tls_facts facts;
+
+	(void)state;
+	server.certificates = &identity;
+	expect_open(&world.client_options, &server,
+		    "b\xc3\xbc"
+		    "cher.example",
+		    &facts);
+	assert_string_equal(facts.identity, "xn--bcher-kva.example");
 }
 
 static void server_name(void **state)
@@ -332,6 +352,109 @@ static void keylog_only_if_allowed(void **state)
 	unsetenv("SSLKEYLOGFILE");
 }
 
+/* --- a reader and a writer at each side, with key updates --- */
+
+#define MESSAGES 3000
+
+extern void _gnutls_global_set_gettime_function(void (*function)(struct timespec *));
+
+/* GnuTLS allows eight key updates a second: let every look at the clock be a second later. */
+static void hasty_time(struct timespec *ret)
+{
+	static _Atomic long seconds;
+
+	*ret = (struct timespec){.tv_sec = 1600000000 + seconds++};
+}
+
+struct stream {
+	pthread_mutex_t lock;
+	struct fixture_wire wire;
+	struct tls_session *from, *to;
+	bool asks, failed; /* the peer for new keys too; if both did, GnuTLS 3.7 would call it an error */
+};
+
+static void *write_stream(void *arg)
+{
+	struct stream *stream = arg;
+	uint8_t room[2000];
+	size_t out;
+
+	for (unsigned i = 0; i < MESSAGES; i++) {
+		uint8_t text[200];
+		struct iovec iov = {text, sizeof(text)};
+
+		memset(text, (int)i, sizeof(text));
+		if (i % 50 == 0 && tls_session_rekey(stream->from, stream->asks))
+			stream->failed = true;
+		if (tls_session_seal(stream->from, &iov, 1, room, sizeof(room), &out) != sizeof(text))
+			stream->failed = true;
+		pthread_mutex_lock(&stream->lock);
+		fixture_wire_put(&stream->wire, room, out);
+		pthread_mutex_unlock(&stream->lock);
+	}
+	return NULL;
+}
+
+static void *read_stream(void *arg)
+{
+	struct stream *stream = arg;
+	uint8_t got[200 * 64];
+
+	for (size_t total = 0; total < 200 * MESSAGES && !stream->failed;) {
+		struct fixture_wire copy = {.data = NULL};
+		struct tls_received received;
+		ssize_t n;
+
+		pthread_mutex_lock(&stream->lock);
+		fixture_wire_put(&copy, stream->wire.data, stream->wire.size);
+		pthread_mutex_unlock(&stream->lock);
+		n = fixture_recv(stream->to, &copy, got, sizeof(got), &received);
+		free(copy.data);
+		pthread_mutex_lock(&stream->lock);
+		fixture_wire_drop(&stream->wire, received.consumed);
+		pthread_mutex_unlock(&stream->lock);
+		for (ssize_t i = 0; i < n; i++)
+			stream->failed |= got[i] != (uint8_t)((total + (size_t)i) / 200);
+		if (n < 0)
+			stream->failed = true;
+		else
+			total += (size_t)n;
+		if (!n)
+			sched_yield();
+	}
+	return NULL;
+}
+
+/* GnuTLS 3.7.9 alone breaks here at the first key update. */
+static void both_ways_at_once(void **state)
+{
+	struct fixture_pair pair;
+	struct stream streams[2] = {{.asks = true}, {.asks = false}};
+	pthread_t threads[4];
+
+	(void)state;
+	_gnutls_global_set_gettime_function(hasty_time);
+	fixture_pair_open(&pair, &world.client_options, &world.server_options, "server.example", NULL);
+	fixture_pair_shake(&pair, 0);
+	streams[0].from = streams[1].to = pair.client;
+	streams[0].to = streams[1].from = pair.server;
+	streams[0].wire = pair.to_server;
+	streams[1].wire = pair.to_client;
+	for (int i = 0; i < 2; i++) {
+		pthread_mutex_init(&streams[i].lock, NULL);
+		assert_int_equal(pthread_create(&threads[2 * i], NULL, write_stream, &streams[i]), 0);
+		assert_int_equal(pthread_create(&threads[2 * i + 1], NULL, read_stream, &streams[i]), 0);
+	}
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	assert_string_equal(tls_session_reason(pair.client), "");
+	assert_string_equal(tls_session_reason(pair.server), "");
+	assert_false(streams[0].failed || streams[1].failed);
+	pair.to_server = streams[0].wire;
+	pair.to_client = streams[1].wire;
+	fixture_pair_close(&pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -339,7 +462,9 @@ int main(void)
 		cmocka_unit_test(opens),
 		cmocka_unit_test(names),
 		cmocka_unit_test(name_is_needed),
+		cmocka_unit_test(international_names),
 		cmocka_unit_test(server_name),
+		cmocka_unit_test(both_ways_at_once),
 		cmocka_unit_test(versions),
 		cmocka_unit_test(algorithms),
 		cmocka_unit_test(alpn),
