@@ -312,7 +312,7 @@ static int core_reconnect(const struct taps_connect_call *call)
 	uint32_t flags = atomic_load(&call->slot->flags);
 	int result;
 
-	if (flags & SLOT_DISGUISED)
+	if (flags & (SLOT_DISGUISED | SLOT_LAYERED))
 		return connect_again(call);
 	if (flags & SLOT_FAILED)
 		return reconnect_failed(call);
