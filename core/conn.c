@@ -270,7 +270,15 @@ static int add_security(struct conn *conn, struct attempt *attempt)
 	return -EPROTO;
 }
 
-static int open_attempt(struct conn *conn, unsigned leaf, int64_t now)
+/* Only within the call, while the application holds its socket. */
+static int open_datagram(const struct conn *conn, struct attempt *attempt)
+{
+	attempt->own = true;
+	attempt->top = udp_layer(conn->app_fd, &attempt->candidate.remote);
+	return attempt->top ? 0 : -ENOMEM;
+}
+
+static int open_stream(struct conn *conn, unsigned leaf, int64_t now)
 {
 	struct attempt *attempt = &conn->attempts[leaf];
 	struct tcp_options options = {.remote = attempt->candidate.remote, .settle = conn->blocking};
@@ -298,6 +306,13 @@ static int open_attempt(struct conn *conn, unsigned leaf, int64_t now)
 	if (!attempt->top)
 		return -ENOMEM;
 	return conn->policy.security ? add_security(conn, attempt) : 0;
+}
+
+static int open_attempt(struct conn *conn, unsigned leaf, int64_t now)
+{
+	if (conn->attempts[leaf].candidate.stack == STACK_UDP)
+		return open_datagram(conn, &conn->attempts[leaf]);
+	return open_stream(conn, leaf, now);
 }
 
 static void close_attempt(struct conn *conn, unsigned leaf)

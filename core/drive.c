@@ -369,7 +369,6 @@ static void try_at_once(struct conn *conn)
 	conn_step(conn, &ready, 1, now_ns());
 }
 
-
 /* The first attempt is made on the spot: what fails at once for every candidate (no route) is reported at
  * once, as the kernel would. */
 int drive_behind(struct conn *conn)
@@ -406,6 +405,20 @@ int drive_behind(struct conn *conn)
 		result = finish_at_once(conn);
 	}
 	loop_unlock();
+	conn_unref(conn);
+	return result;
+}
+
+int drive_datagram(struct conn *conn)
+{
+	int64_t now = now_ns();
+	int result;
+
+	conn_begin(conn, now);
+	conn_step(conn, NULL, 0, now);
+	note_outcome(conn);
+	result = conn->state == CONN_WON ? 0 : -atomic_load(&conn->error);
+	conn_cancel(conn);
 	conn_unref(conn);
 	return result;
 }

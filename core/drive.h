@@ -17,6 +17,10 @@ int drive_behind(struct conn *conn);
  * placeholder.  Returns -EINPROGRESS, or -errno: the connection is lost. */
 int drive_accepted(struct taps_slot *slot, int fd, const struct security *security);
 
+/* connect(2) of a datagram socket: done at once, on the application's own file; 0 or -errno.  Takes the caller's
+ * reference to conn. */
+int drive_datagram(struct conn *conn);
+
 /* The application races by itself: conn's name is being connected to at another address by the same
  * thread right now.  True if so; every race of that name then starts no further attempt. */
 bool drive_stand_down(const char *name, const struct taps_addr *addr, const void *thread, int64_t now);

@@ -248,6 +248,25 @@ static bool is_ambiguous(const struct policy *policy, const struct names_entry *
 	return true;
 }
 
+/* Nothing but another remote is the core's: datagrams are not raced, and no layer secures them. */
+static int datagram(const struct taps_connect_call *call, const struct policy *policy,
+		    const struct names_entry *entry)
+{
+	struct conn *conn;
+	int found;
+
+	if (policy->security || kernels(policy, EINVAL) == TAPS_PASS)
+		return TAPS_PASS;
+	conn = conn_new(call, conf, policy, entry);
+	if (!conn)
+		return -ENOMEM;
+	found = lookup_datagram(conn, now_ns());
+	if (found >= 0)
+		return drive_datagram(conn);
+	conn_unref(conn);
+	return found;
+}
+
 static int core_connect(const struct taps_connect_call *call)
 {
 	struct names_entry entry;
@@ -261,12 +280,12 @@ static int core_connect(const struct taps_connect_call *call)
 		return TAPS_PASS;
 	addr = addr_unmap(&addr);
 	handle_reap();
-	if (never_raced(&addr) && !conf_has_rules(conf))
+	if (!conf_has_rules(conf) && (never_raced(&addr) || call->slot->type == SOCK_DGRAM))
 		return TAPS_PASS;
 	named = find_policy(call, &addr, &entry, &policy, &ambiguous);
 	free_choice = kernels(&policy, EINVAL) == TAPS_PASS;
-	if (call->slot->type != SOCK_STREAM)
-		return TAPS_PASS;
+	if (call->slot->type == SOCK_DGRAM)
+		return datagram(call, &policy, named ? &entry : NULL);
 	if (free_choice && (is_pinned(call) || never_raced(&addr) || !named || !policy.race.enabled))
 		return TAPS_PASS;
 	if (named && is_ambiguous(&policy, &entry, ambiguous))

@@ -4,10 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const struct layer_ops tcp_ops;
+extern const struct layer_ops tcp_ops, udp_ops;
 
 const struct layer_ops *const layers[] = {
 	&tcp_ops,
+	&udp_ops,
 	NULL,
 };
 

@@ -35,44 +35,69 @@ void lookup_fork_done(void)
 	pthread_mutex_unlock(&lock);
 }
 
+/* What is taken out of the list is freed without the lock: that closes descriptors, where a thread may be
+ * cancelled (pthreads(7)). */
+struct removed {
+	struct resolve *resolve[PENDING_MAX];
+	unsigned n;
+};
+
+static void take_out(struct pending *from, struct removed *removed)
+{
+	if (from->resolve)
+		removed->resolve[removed->n++] = from->resolve;
+	from->resolve = NULL;
+}
+
+static void free_removed(const struct removed *removed)
+{
+	unsigned i;
+
+	for (i = 0; i < removed->n; i++)
+		resolve_free(removed->resolve[i]);
+}
+
 /* Keeps an unfinished resolution in a free or the oldest place. */
 static void keep_pending(const char *name, struct resolve *resolve, int64_t now)
 {
 	struct pending *place = &pending[0];
+	struct removed removed = {.n = 0};
 	unsigned i;
 
 	pthread_mutex_lock(&lock);
 	for (i = 0; i < PENDING_MAX; i++) {
-		if (pending[i].resolve && now - pending[i].since > PENDING_NS) {
-			resolve_free(pending[i].resolve);
-			pending[i].resolve = NULL;
-		}
+		if (now - pending[i].since > PENDING_NS)
+			take_out(&pending[i], &removed);
 		if (!pending[i].resolve || (place->resolve && pending[i].since < place->since))
 			place = &pending[i];
 	}
-	resolve_free(place->resolve);
+	take_out(place, &removed);
 	place->resolve = resolve;
 	place->since = now;
 	strncpy(place->name, name, sizeof(place->name) - 1);
 	pthread_mutex_unlock(&lock);
+	free_removed(&removed);
 }
 
 static struct resolve *take_pending(const char *name, int64_t now)
 {
 	struct resolve *found = NULL;
+	struct removed removed = {.n = 0};
 	unsigned i;
 
 	pthread_mutex_lock(&lock);
-	for (i = 0; i < PENDING_MAX && !found; i++) {
+	for (i = 0; i < PENDING_MAX; i++) {
 		if (!pending[i].resolve || strcmp(pending[i].name, name) != 0)
 			continue;
-		if (now - pending[i].since <= PENDING_NS)
+		if (!found && now - pending[i].since <= PENDING_NS) {
 			found = pending[i].resolve;
-		else
-			resolve_free(pending[i].resolve);
-		pending[i].resolve = NULL;
+			pending[i].resolve = NULL;
+		} else {
+			take_out(&pending[i], &removed);
+		}
 	}
 	pthread_mutex_unlock(&lock);
+	free_removed(&removed);
 	return found;
 }
 
@@ -327,4 +352,27 @@ int lookup_candidates(struct conn *conn, const struct names_entry *entry, int64_
 		return conn_gather(conn, &conn->asked, 1);
 	conn->resolve = take_pending(entry->name, now);
 	return conn_gather(conn, entry->addrs, entry->n);
+}
+
+int lookup_datagram(struct conn *conn, int64_t now)
+{
+	struct taps_addr addrs[NAMES_ADDRS_MAX];
+	const struct taps_addr *found;
+	int result;
+	size_t n;
+
+	if (conn->slot->domain == AF_INET)
+		conn->family = AF_INET;
+	result = lookup_candidates(conn, NULL, now);
+	if (result < 0 || !conn->resolve)
+		return result;
+	wait_usable(conn->resolve);
+	found = resolve_addrs(conn->resolve, &n);
+	if (n > NAMES_ADDRS_MAX)
+		n = NAMES_ADDRS_MAX;
+	memcpy(addrs, found, n * sizeof(*addrs));
+	resolve_free(conn->resolve);
+	conn->resolve = NULL;
+	sort(addrs, n);
+	return conn_gather(conn, addrs, n);
 }

@@ -84,6 +84,9 @@ static int plain_connect(struct slot *slot, int fd, const struct sockaddr *addr,
 {
 	int result, error, saved = errno;
 
+	/* A datagram socket may be connected again, elsewhere. */
+	if (slot->pub.type == SOCK_DGRAM)
+		return real.connect(fd, addr, len);
 	slot_set_flags(slot, SLOT_PLAIN, 0);
 	result = real.connect(fd, addr, len);
 	error = errno;
@@ -108,7 +111,9 @@ static int managed_connect(struct slot *slot, int fd, const struct sockaddr *add
 		return real.connect(fd, addr, len);
 	}
 	if (flags & (SLOT_SPECIAL | SLOT_BUSY)) {
+		load_enter();
 		result = load_core_if_open()->reconnect(&call);
+		load_leave();
 	} else if (!(flags & SLOT_PLAIN) && (core = load_core())) {
 		load_enter();
 		result = core->connect(&call);
