@@ -17,8 +17,8 @@ int drive_behind(struct conn *conn);
  * placeholder.  Returns -EINPROGRESS, or -errno: the connection is lost. */
 int drive_accepted(struct taps_slot *slot, int fd, const struct security *security);
 
-/* connect(2) of a datagram socket: done at once, on the application's own file; 0 or -errno.  Takes the caller's
- * reference to conn. */
+/* connect(2) of a datagram socket: done at once, on the application's own file; 0 or -errno.  Takes the
+ * caller's reference to conn. */
 int drive_datagram(struct conn *conn);
 
 /* The application races by itself: conn's name is being connected to at another address by the same

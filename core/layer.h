@@ -95,8 +95,8 @@ struct tcp_options {
 /* Makes the layer, or NULL when memory is short (fd stays the caller's).  Takes ownership of fd, which
  * fd_keep returned, unless `keep`. */
 struct layer *tcp_layer(const struct tcp_options *options);
-/* A datagram socket's peer (core/udp.c): names it to the kernel, at once, on the application's own file `fd`, which
- * stays the caller's.  NULL when memory is short. */
+/* A datagram socket's peer (core/udp.c): names it to the kernel, at once, on the application's own file
+ * `fd`, which stays the caller's.  NULL when memory is short. */
 struct layer *udp_layer(int fd, const struct taps_addr *remote);
 
 /* The chain's transport lets go of its descriptor, which the caller now has under another number. */

@@ -29,8 +29,8 @@ void lookup_learned_host(const char *name, const struct hostent *host, pid_t thr
  * -errno. */
 int lookup_candidates(struct conn *conn, const struct names_entry *entry, int64_t now);
 
-/* The same for a datagram socket, whose connect(2) cannot be under way: waits for a resolution, sorts its answers by
- * RFC 6724, and takes those only that the socket's own family reaches. */
+/* The same for a datagram socket, whose connect(2) cannot be under way: waits for a resolution, sorts its
+ * answers by RFC 6724, and takes those only that the socket's own family reaches. */
 int lookup_datagram(struct conn *conn, int64_t now);
 
 /* pthread_atfork(3): the lock over answers under way. */
