@@ -1,4 +1,5 @@
 /* Receiving: sizes, splits, peeking, ends, and what an enemy may put on the wire. */
+#include "core/tls_private.h"
 #include "tests/unit/tls_fixture.h"
 
 #include <setjmp.h>
@@ -8,6 +9,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <gnutls/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -334,6 +336,49 @@ static void too_many_key_updates(void **state)
 	fixture_pair_close(&pair);
 }
 
+/* GnuTLS sends no such record: sealed by hand with the session's own write key (RFC 8446 §5.2). */
+static void send_empty(struct tls_session *session, struct fixture_wire *wire)
+{
+	uint8_t record[TLS_HEADER_SIZE + 17] = {23, 3, 3, 0, 17}, nonce[12], seq[8];
+	gnutls_datum_t iv, key;
+	gnutls_aead_cipher_hd_t aead;
+	size_t size = 17;
+
+	assert_int_equal(gnutls_record_get_state(session->tls, 0, NULL, &iv, &key, seq), 0);
+	memcpy(nonce, iv.data, sizeof(nonce));
+	for (int i = 0; i < 8; i++)
+		nonce[4 + i] ^= seq[i];
+	assert_int_equal(gnutls_aead_cipher_init(&aead, GNUTLS_CIPHER_AES_128_GCM, &key), 0);
+	assert_int_equal(gnutls_aead_cipher_encrypt(aead, nonce, sizeof(nonce), record, TLS_HEADER_SIZE, 16,
+						    "\x17", 1, record + TLS_HEADER_SIZE, &size),
+			 0);
+	gnutls_aead_cipher_deinit(aead);
+	for (int i = 7; i >= 0 && ++seq[i] == 0; i--)
+		;
+	assert_int_equal(gnutls_record_set_state(session->tls, 0, seq), 0);
+	fixture_wire_put(wire, record, sizeof(record));
+}
+
+/* Records without a byte (RFC 8446 §5.1 allows them) are no end, however many; data behind them arrives. */
+static void empty_records(void **state)
+{
+	struct fixture_pair pair;
+	struct tls_received received;
+	uint8_t got[10];
+
+	(void)state;
+	open_pair(&pair);
+	for (int i = 0; i < 500; i++)
+		send_empty(pair.client, &pair.to_server);
+	assert_int_equal(fixture_recv(pair.server, &pair.to_server, got, sizeof(got), &received), 0);
+	assert_int_equal(pair.to_server.size, 0);
+	assert_false(received.closed || received.hold);
+	send_empty(pair.client, &pair.to_server);
+	fixture_send(pair.client, &pair.to_server, pattern, 3);
+	assert_int_equal(fixture_recv(pair.server, &pair.to_server, got, sizeof(got), &received), 3);
+	fixture_pair_close(&pair);
+}
+
 static void end_of_stream(void **state)
 {
 	struct fixture_pair pair;
@@ -486,23 +531,15 @@ static void too_early(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(length_of_headers),
-		cmocka_unit_test(sizes),
-		cmocka_unit_test(vectors),
-		cmocka_unit_test(splits_at_every_byte),
-		cmocka_unit_test(partial_records),
-		cmocka_unit_test(peeking),
-		cmocka_unit_test(nothing_to_do),
-		cmocka_unit_test(data_behind_messages),
-		cmocka_unit_test(end_of_stream),
-		cmocka_unit_test(end_with_data),
-		cmocka_unit_test(truncation),
-		cmocka_unit_test(forgery),
-		cmocka_unit_test(replayed_record),
-		cmocka_unit_test(garbage),
-		cmocka_unit_test(too_early),
-		cmocka_unit_test(many_key_updates),
-		cmocka_unit_test(too_many_key_updates),
+		cmocka_unit_test(length_of_headers), cmocka_unit_test(sizes),
+		cmocka_unit_test(vectors),	     cmocka_unit_test(splits_at_every_byte),
+		cmocka_unit_test(partial_records),   cmocka_unit_test(peeking),
+		cmocka_unit_test(nothing_to_do),     cmocka_unit_test(data_behind_messages),
+		cmocka_unit_test(empty_records),     cmocka_unit_test(end_of_stream),
+		cmocka_unit_test(end_with_data),     cmocka_unit_test(truncation),
+		cmocka_unit_test(forgery),	     cmocka_unit_test(replayed_record),
+		cmocka_unit_test(garbage),	     cmocka_unit_test(too_early),
+		cmocka_unit_test(many_key_updates),  cmocka_unit_test(too_many_key_updates),
 	};
 
 	return cmocka_run_group_tests_name("tls_record", tests, setup, NULL);
