@@ -38,9 +38,9 @@ struct tls {
 	pthread_mutex_t send_lock;
 	struct tls_out out;
 	uint8_t held;  /* bytes of a consumed record that are still in the kernel: 0 or 1 */
-	bool keep;     /* they stay: an end or an error is to be reported for ever */
 	size_t missing; /* of a record that was taken in part */
 	int lowat;     /* SO_RCVLOWAT as set */
+	int mark;      /* as it must be once nothing is held */
 	char reason[SECURE_REASON_MAX];
 };
 
@@ -299,17 +299,15 @@ static size_t lacking(const uint8_t *data, size_t size)
 	return need > 0 && (size_t)need > size ? (size_t)need - size : 0;
 }
 
-/* Sets the low-water mark so that readable means: the record is whole. */
+/* Sets the low-water mark so that readable means: there is something to report, or the record is whole. */
 static void arrange(struct tls *tls, int fd, const uint8_t *rest, size_t n_rest)
 {
 	size_t lack = lacking(rest, n_rest);
 
-	if (tls->keep)
-		set_lowat(tls, fd, 1);
-	else if (tls->missing)
-		set_lowat(tls, fd, (int)tls->missing + tls->held);
-	else
-		set_lowat(tls, fd, lack ? (int)(n_rest + lack) + tls->held : 1);
+	tls->mark = lack ? (int)(n_rest + lack) : 1;
+	if (tls->missing)
+		tls->mark = (int)tls->missing;
+	set_lowat(tls, fd, tls->held ? 1 : tls->mark);
 }
 
 /* The kernel says readable below the mark when its receive window closes (a segment may be larger than what
@@ -318,7 +316,7 @@ static bool is_stuck(const struct tls *tls, const uint8_t *data, size_t size)
 {
 	size_t lack = lacking(data, size);
 
-	return tls->missing || (lack && tls->lowat > 1 && tls->lowat == (int)(size + lack) + tls->held);
+	return tls->missing || (lack && tls->lowat > 1 && tls->lowat == (int)(size + lack));
 }
 
 /* Removes what was used up; keeps one byte back while there is something to report: for ever, once that is
@@ -330,7 +328,6 @@ static void settle(struct tls *tls, int fd, size_t seen, const uint8_t *data, co
 	discard(fd, used - back);
 	tls->held = (uint8_t)back;
 	tls->missing = got->missing;
-	tls->keep = got->hold && got->pending == 0 && back;
 	arrange(tls, fd, data + used, seen > used ? seen - used : 0);
 }
 
@@ -410,10 +407,10 @@ static ssize_t from_pending(struct tls *tls, int fd, const struct iovec *iov, in
 	result = tls_session_recv(tls->session, NULL, 0, iov, n_iov, flags, &got);
 	if (result < 0)
 		return result;
-	tls->keep = got.hold && got.pending == 0 && tls->held;
 	if (!got.hold && tls->held) {
 		discard(fd, tls->held);
 		tls->held = 0;
+		set_lowat(tls, fd, tls->mark);
 	}
 	return got.bytes > 0 ? (ssize_t)got.bytes : -EAGAIN;
 }
