@@ -100,7 +100,8 @@ static int managed_connect(struct slot *slot, int fd, const struct sockaddr *add
 {
 	struct taps_connect_call call = {&slot->pub, fd, addr, len};
 	const struct taps_core *core;
-	uint32_t flags = slot_flags(slot);
+	/* Who was just told that the socket is writable finds the race over. */
+	uint32_t flags = slot_settled_flags(slot);
 	int result = TAPS_PASS, saved = errno;
 
 	if (addr->sa_family == AF_UNSPEC) {

@@ -210,7 +210,7 @@ static int special_name(struct slot *slot, int fd, struct sockaddr *addr, sockle
 {
 	int result;
 
-	if (slot_flags(slot) & SLOT_DISGUISED) {
+	if (slot_settled_flags(slot) & SLOT_DISGUISED) {
 		result = load_core_if_open()->name(&slot->pub, peer, addr, len);
 		if (result < 0) {
 			errno = -result;
