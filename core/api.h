@@ -112,6 +112,11 @@ struct taps_host {
 	/* The process's environment as the constructor saw it; not to be modified. */
 	char *const *environment;
 
+	/* Memory that is shared with the children this process forks (mmap(2)), zeroed at start; or NULL. */
+	void *shared;
+	size_t shared_size;
+	pid_t started_as; /* the process that the memory was made in */
+
 	/* Moves a descriptor of the core's out of the application's way: to a high number, with
 	 * FD_CLOEXEC, and remembers it as the product's own, so that closefrom and close_range
 	 * spare it.  Takes ownership of fd; returns the new number, or -errno with fd closed. */

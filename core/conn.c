@@ -321,6 +321,16 @@ static void close_attempt(struct conn *conn, unsigned leaf)
 	conn->attempts[leaf].top = NULL;
 }
 
+/* A loop over the answer comes to the others next, and need not wait for them again.  The address asked for is
+ * reported by this call, and a refusal costs nothing to ask for again. */
+static void note_failure(const struct conn *conn, unsigned leaf, int error, int64_t now)
+{
+	const struct taps_addr *remote = &conn->attempts[leaf].candidate.remote;
+
+	if (conn->name[0] && error != ECONNREFUSED)
+		names_note_failure(remote, conn->name, addr_equal(remote, &conn->asked) ? 0 : error, now);
+}
+
 static void leaf_ended(struct conn *conn, unsigned leaf, int error, int64_t now)
 {
 	struct layer *top = conn->attempts[leaf].top;
@@ -329,11 +339,7 @@ static void leaf_ended(struct conn *conn, unsigned leaf, int error, int64_t now)
 		note_reason(conn, top->ops->reason(top));
 	race_leaf_failed(&conn->race, leaf, error, now);
 	close_attempt(conn, leaf);
-	/* A loop over the answer comes to the others next, and need not wait for them again.  The address
-	 * asked for is reported by this call, and a refusal costs nothing to ask for again. */
-	if (conn->name[0] && error != ECONNREFUSED &&
-	    !addr_equal(&conn->attempts[leaf].candidate.remote, &conn->asked))
-		names_note_failure(&conn->attempts[leaf].candidate.remote, conn->name, error, now);
+	note_failure(conn, leaf, error, now);
 }
 
 /* One step of an attempt; tells the race what came of it.  Returns -EINTR through to the driver. */
@@ -363,6 +369,16 @@ static void start(struct conn *conn, unsigned leaf, int64_t now)
 		advance(conn, leaf);
 }
 
+/* The first one's time was up, and the others had nearly as long: they count as timed out. */
+static void note_cancelled(const struct conn *conn, int64_t now)
+{
+	unsigned leaf;
+
+	for (leaf = 0; leaf < conn->race.n; leaf++)
+		if (conn->race.leaf[leaf].state == LEAF_CANCELLED)
+			note_failure(conn, leaf, ETIMEDOUT, now);
+}
+
 static void carry_out(struct conn *conn, const struct race_action *action, int64_t now)
 {
 	switch (action->kind) {
@@ -377,6 +393,8 @@ static void carry_out(struct conn *conn, const struct race_action *action, int64
 		conn->state = CONN_WON;
 		break;
 	case RACE_LOST:
+		if (action->error == ETIMEDOUT)
+			note_cancelled(conn, now);
 		atomic_store(&conn->error, action->error);
 		conn->state = CONN_LOST;
 		break;

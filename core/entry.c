@@ -15,6 +15,7 @@
 #include "core/listener.h"
 #include "core/lookup.h"
 #include "core/names.h"
+#include "core/names_shared.h"
 #include "core/secure.h"
 #include "core/stream.h"
 #include "core/trace.h"
@@ -176,15 +177,17 @@ static bool find_policy(const struct taps_connect_call *call, const struct taps_
 			struct names_entry *entry, struct policy *policy, bool *ret_ambiguous)
 {
 	bool named = names_find(addr, thread_number(), entry, ret_ambiguous);
+	bool shared = !named && names_shared_find(addr, entry);
 	struct policy_query query = {
-		.host = named ? entry->name : NULL,
+		.host = named || shared ? entry->name : NULL,
 		.addr = addr,
 		.socktype = call->slot->type,
 		.role = POLICY_INITIATE,
 	};
 
 	conf_policy(conf, &query, policy);
-	return named;
+	/* A child's word is good for a race, not for whom to trust. */
+	return named || (shared && !policy->security);
 }
 
 static bool never_raced(const struct taps_addr *addr)
@@ -516,6 +519,8 @@ __attribute__((visibility("default"))) const struct taps_core *taps_core_open(co
 	if (host->version != TAPS_API_VERSION || host->size != sizeof(*host))
 		return NULL;
 	taps_host = host;
+	if (host->shared_size)
+		names_shared_init(host->shared, host->shared_size, host->started_as);
 	load_configuration();
 	if (!conf)
 		return NULL;

@@ -10,6 +10,7 @@
 #include "core/conn.h"
 #include "core/host.h"
 #include "core/names.h"
+#include "core/names_shared.h"
 #include "core/path.h"
 #include "core/resolve.h"
 
@@ -163,6 +164,14 @@ static size_t of_family(struct taps_addr *addrs, size_t n, int family)
 	return kept;
 }
 
+static void learn(const char *name, int family, pid_t thread, const struct taps_addr *addrs, size_t n)
+{
+	int64_t now = now_ns();
+
+	names_learn(name, family, thread, now, addrs, n);
+	names_shared_learn(name, family, taps_host->process(), now, addrs, n);
+}
+
 /* What the product itself has to say about a name: the number of addresses, an EAI_ code (negative), or
  * TAPS_PASS. */
 static int answer(const struct conf *conf, const char *name, int family, struct taps_addr *ret, size_t max)
@@ -208,7 +217,7 @@ int lookup_hostaddrs(const struct conf *conf, const char *name, int family, void
 		return n;
 	if (n <= 0)
 		return -to_h_errno(n);
-	names_learn(name, family, thread, now_ns(), found, (size_t)n);
+	learn(name, family, thread, found, (size_t)n);
 	for (i = 0; i < n && i < max; i++)
 		memcpy((char *)addrs + (size_t)i * width,
 		       family == AF_INET ? (void *)&found[i].in4.sin_addr : (void *)&found[i].in6.sin6_addr,
@@ -291,7 +300,7 @@ int lookup_getaddrinfo(const struct conf *conf, const char *node, const char *se
 	n = answer(conf, node, family, found, NAMES_ADDRS_MAX);
 	if (n <= 0)
 		return n;
-	names_learn(node, family, thread, now_ns(), found, (size_t)n);
+	learn(node, family, thread, found, (size_t)n);
 	result = services(service, hints, &kinds);
 	if (result != 0)
 		return result;
@@ -313,7 +322,7 @@ void lookup_learned(const char *node, const struct addrinfo *hints, const struct
 			n++;
 	}
 	if (n > 0)
-		names_learn(node, hints ? hints->ai_family : AF_UNSPEC, thread, now_ns(), addrs, n);
+		learn(node, hints ? hints->ai_family : AF_UNSPEC, thread, addrs, n);
 }
 
 void lookup_learned_host(const char *name, const struct hostent *host, pid_t thread)
@@ -325,7 +334,7 @@ void lookup_learned_host(const char *name, const struct hostent *host, pid_t thr
 	for (at = host->h_addr_list; *at && n < NAMES_ADDRS_MAX; at++)
 		n += addr_from_bytes(&addrs[n], host->h_addrtype, *at, 0);
 	if (n > 0)
-		names_learn(name, host->h_addrtype, thread, now_ns(), addrs, n);
+		learn(name, host->h_addrtype, thread, addrs, n);
 }
 
 /* The policy's own remote host: from `hosts`, as an address, or by a resolution that runs on within
@@ -344,14 +353,35 @@ static int remote_candidates(struct conn *conn, int64_t now)
 	return resolve_new(&conn->resolve, host, AF_UNSPEC, 0, conn->policy.race.resolution_delay, now);
 }
 
+/* Leaves out, beside the address asked for, what was waited for in vain a moment ago: a loop over the answer
+ * must not wait for it once more with every other address. */
+static size_t drop_failed(const struct conn *conn, const struct names_entry *entry, struct taps_addr *ret,
+			  int64_t now)
+{
+	size_t n = 0;
+	unsigned i;
+
+	for (i = 0; i < entry->n; i++) {
+		ret[n] = entry->addrs[i];
+		addr_set_port(&ret[n], addr_port(&conn->asked));
+		if (addr_equal(&ret[n], &conn->asked) || !names_failed_lately(&ret[n], entry->name, now))
+			n++;
+	}
+	return n;
+}
+
 int lookup_candidates(struct conn *conn, const struct names_entry *entry, int64_t now)
 {
+	struct taps_addr addrs[NAMES_ADDRS_MAX];
+	size_t n;
+
 	if (conn->policy.remote.host)
 		return remote_candidates(conn, now);
 	if (!entry)
 		return conn_gather(conn, &conn->asked, 1);
 	conn->resolve = take_pending(entry->name, now);
-	return conn_gather(conn, entry->addrs, entry->n);
+	n = drop_failed(conn, entry, addrs, now);
+	return conn_gather(conn, addrs, n);
 }
 
 int lookup_datagram(struct conn *conn, int64_t now)

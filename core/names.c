@@ -292,6 +292,18 @@ int names_take_failure(const struct taps_addr *addr, const char *name, int64_t n
 	return error;
 }
 
+bool names_failed_lately(const struct taps_addr *addr, const char *name, int64_t now)
+{
+	bool lately;
+	int at;
+
+	pthread_mutex_lock(&names_lock);
+	at = find_note(addr, hash_name(name), name);
+	lately = at >= 0 && notes[at].failed != NEVER && now - notes[at].failed <= FAILURE_NS;
+	pthread_mutex_unlock(&names_lock);
+	return lately;
+}
+
 /* An attempt at another address of the same service, under way or not long ago, without failure. */
 static bool is_rival(const struct note *note, const struct taps_addr *addr, int64_t now)
 {

@@ -27,6 +27,7 @@
 #include "shim/real.h"
 
 #define CORE_NAME "libtaps-core.so"
+#define SHARED_SIZE 32768 /* what children tell their parent */
 
 char *const *load_environment;
 
@@ -42,6 +43,7 @@ static char kept_small[2048];
 static const struct taps_core *_Atomic core;
 static __thread unsigned inside;
 static struct stat stderr_at_start;
+static pid_t started_as;
 
 static int bare_fcntl(int fd, int cmd, ...)
 {
@@ -266,6 +268,7 @@ static void fill_host(void)
 	BARE(getaddrinfo);
 #undef BARE
 	host.environment = load_environment;
+	host.started_as = started_as;
 }
 
 const struct taps_core *load_core_if_open(void)
@@ -459,6 +462,9 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	fdtab_adopt_process();
 	hello(envp);
 	keep_environment(envp);
+	host.shared = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	host.shared_size = host.shared == MAP_FAILED ? 0 : SHARED_SIZE;
+	started_as = fdtab_process();
 	if (fstat(STDERR_FILENO, &stderr_at_start) != 0)
 		memset(&stderr_at_start, 0, sizeof(stderr_at_start));
 	pthread_atfork(fdtab_lock, fdtab_unlock, fork_child);
