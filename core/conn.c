@@ -74,99 +74,6 @@ void conn_release_slot(struct conn *conn)
 	taps_host->slot_unref(conn->slot);
 }
 
-static int original_fd(const struct conn *conn)
-{
-	return conn->own_fd >= 0 ? conn->own_fd : conn->app_fd;
-}
-
-/* Asked only where the application set options: the kernel's default may be changed by them alone. */
-static bool is_v6only(const struct conn *conn)
-{
-	int on = 0;
-	socklen_t len = sizeof(on);
-
-	if (conn->slot->domain != AF_INET6 || !(atomic_load(&conn->slot->flags) & SLOT_OPTIONS))
-		return false;
-	return taps_host->getsockopt(original_fd(conn), IPPROTO_IPV6, IPV6_V6ONLY, &on, &len) == 0 && on;
-}
-
-static bool is_wildcard(const struct taps_addr *addr)
-{
-	return addr_family(addr) == AF_INET ? addr->in4.sin_addr.s_addr == htonl(INADDR_ANY) :
-					      IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
-}
-
-/* What the application bound, before an attempt of the socket's own fills the wildcard in. */
-static void note_bound(struct conn *conn)
-{
-	struct sockaddr_storage name;
-	socklen_t len = sizeof(name);
-
-	if (!(atomic_load(&conn->slot->flags) & SLOT_BOUND))
-		return;
-	if (taps_host->getsockname(conn->app_fd, (struct sockaddr *)&name, &len) == 0)
-		addr_from_sockaddr(&conn->bound, (struct sockaddr *)&name, len);
-	addr_set_port(&conn->bound, 0);
-}
-
-/* The family of peers that the bound address leaves: any for a wildcard. */
-static int bound_family(const struct conn *conn)
-{
-	struct taps_addr local = addr_unmap(&conn->bound);
-
-	return is_wildcard(&local) ? AF_UNSPEC : addr_family(&local);
-}
-
-/* What gathering must know of the application's socket. */
-static struct candidate_request request_of(const struct conn *conn, const struct taps_addr *addrs, size_t n)
-{
-	return (struct candidate_request){
-		.asked = conn->asked,
-		.addrs = addrs,
-		.n_addrs = n,
-		.lookup_family = conn->family,
-		.domain = conn->slot->domain,
-		.v6only = is_v6only(conn),
-		.socktype = conn->slot->type,
-		.bound_family = conn->bound.sa.sa_family == AF_UNSPEC ? AF_UNSPEC : bound_family(conn),
-		.port = conn->policy.remote.port ? conn->policy.remote.port : addr_port(&conn->asked),
-		.first_family_count = conn->policy.race.first_family_count,
-		.rewritten = conn->policy.remote.host != NULL,
-		.properties = &conn->policy.properties,
-	};
-}
-
-static void trace_pruned(const struct conn *conn, const struct candidate_set *set)
-{
-	char text[ADDR_TEXT_MAX];
-	unsigned i;
-
-	for (i = 0; trace_on() && i < set->n_pruned; i++) {
-		struct trace_arg why = TRACE_TEXT("reason", candidate_reason(set->pruned[i].reason));
-
-		trace_event(conn->id, "pruned", addr_format(&set->pruned[i].addr, text), now_ns(), &why, 1);
-	}
-}
-
-int conn_gather(struct conn *conn, const struct taps_addr *addrs, size_t n)
-{
-	struct candidate_request request;
-	struct candidate_set set;
-	unsigned i;
-	int result;
-
-	note_bound(conn);
-	request = request_of(conn, addrs, n);
-	result = candidate_gather(&request, &set);
-	if (result < 0)
-		return result;
-	for (i = 0; i < set.n; i++)
-		conn->attempts[i].candidate = set.candidate[i];
-	trace_pruned(conn, &set);
-	conn->race.n = set.n;
-	return (int)set.n;
-}
-
 void conn_begin(struct conn *conn, int64_t now)
 {
 	struct race_params params = {
@@ -197,7 +104,7 @@ static bool fits_own(const struct conn *conn, unsigned leaf)
 /* The source address that the application bound, with a port of the kernel's choice. */
 static int bind_like(const struct conn *conn, int fd)
 {
-	if (conn->bound.sa.sa_family == AF_UNSPEC || is_wildcard(&conn->bound))
+	if (conn->bound.sa.sa_family == AF_UNSPEC || addr_is_wildcard(&conn->bound))
 		return 0;
 	return taps_host->bind(fd, &conn->bound.sa, addr_len(&conn->bound)) == 0 ? 0 : -errno;
 }
@@ -212,7 +119,7 @@ static int new_socket(const struct conn *conn, const struct taps_addr *remote)
 	fd = taps_host->fd_keep(fd);
 	if (fd < 0)
 		return fd;
-	taps_host->slot_options(conn->slot, original_fd(conn), fd);
+	taps_host->slot_options(conn->slot, conn_original_fd(conn), fd);
 	if (is_mapped(remote))
 		taps_host->setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	result = bind_like(conn, fd);
@@ -286,7 +193,7 @@ static int open_stream(struct conn *conn, unsigned leaf, int64_t now)
 	attempt->own = fits_own(conn, leaf);
 	options.keep = attempt->own;
 	if (attempt->own) {
-		options.fd = original_fd(conn);
+		options.fd = conn_original_fd(conn);
 		no_fast_open(conn, options.fd);
 		options.blocking = conn->blocking && conn->own_fd < 0;
 		options.patience = patience(conn, now);
@@ -438,15 +345,13 @@ static bool is_tried(const struct conn *conn, const struct candidate *candidate,
 /* New answers go behind what has started; what has not is put in order anew with them. */
 static void merge_answers(struct conn *conn)
 {
-	struct candidate_request request;
 	struct candidate_set set;
 	const struct taps_addr *addrs;
 	unsigned started = 0, at, i;
 	size_t n_addrs;
 
 	addrs = resolve_addrs(conn->resolve, &n_addrs);
-	request = request_of(conn, addrs, n_addrs);
-	if (candidate_gather(&request, &set) < 0)
+	if (conn_candidates(conn, addrs, n_addrs, &set) < 0)
 		return;
 	while (started < conn->race.n && has_started(conn, started))
 		started++;
@@ -523,61 +428,4 @@ void conn_cancel(struct conn *conn)
 	for (leaf = 0; leaf < conn->race.n; leaf++)
 		if (conn->attempts[leaf].top)
 			close_attempt(conn, leaf);
-}
-
-static const char *const results[] = {
-	[LEAF_IDLE] = "not started", [LEAF_RUNNING] = "cancelled",    [LEAF_SECURING] = "cancelled",
-	[LEAF_WON] = "won",	     [LEAF_FAILED] = "failed",	      [LEAF_CANCELLED] = "cancelled",
-};
-
-static const char *error_name(int error)
-{
-	const char *name = strerrorname_np(error);
-
-	return name ? name : "unknown";
-}
-
-static void trace_attempt(const struct conn *conn, unsigned leaf, int64_t now)
-{
-	const struct race_leaf *l = &conn->race.leaf[leaf];
-	char text[ADDR_TEXT_MAX];
-	struct taps_addr shown = addr_unmap(&conn->attempts[leaf].candidate.remote);
-	struct trace_arg args[4];
-	unsigned n = 0;
-
-	args[n++] = TRACE_NUMBER("order", leaf);
-	args[n++] = TRACE_TEXT("result", results[l->state]);
-	args[n++] = TRACE_TEXT("stack", candidate_stack_name(conn->attempts[leaf].candidate.stack));
-	if (l->state == LEAF_FAILED)
-		args[n++] = TRACE_TEXT("error", error_name(l->error));
-	if (l->started == RACE_NEVER)
-		trace_event(conn->id, "attempt", addr_format(&shown, text), now, args, n);
-	else
-		trace_span(conn->id, "attempt", addr_format(&shown, text), l->started,
-			   l->ended == RACE_NEVER ? now : l->ended, args, n);
-}
-
-void conn_trace(const struct conn *conn, int64_t now)
-{
-	char host[ADDR_TEXT_MAX], winner[ADDR_TEXT_MAX];
-	struct trace_arg args[4];
-	unsigned leaf, n = 0;
-	int error = atomic_load(&conn->error);
-
-	if (!trace_on())
-		return;
-	for (leaf = 0; leaf < conn->race.n; leaf++)
-		trace_attempt(conn, leaf, now);
-	args[n++] = TRACE_TEXT("host", conn->name[0] ? conn->name : addr_format_host(&conn->asked, host));
-	args[n++] = TRACE_NUMBER("port", addr_port(&conn->asked));
-	if (conn->state == CONN_WON) {
-		struct taps_addr won = addr_unmap(&conn->attempts[conn->winner].candidate.remote);
-
-		args[n++] = TRACE_TEXT("winner", addr_format(&won, winner));
-	} else if (conn->state == CONN_LOST) {
-		args[n++] = TRACE_TEXT("error", error_name(error));
-	}
-	trace_span(conn->id, "race", "race", conn->begun, now, args, n);
-	trace_event(conn->id, "connection", conn->state == CONN_WON ? "Ready" : "EstablishmentError", now,
-		    args, n);
 }

@@ -82,6 +82,10 @@ bool conn_is_bound_to_core(const struct conn *conn);
 /* Fills in the candidates from the answer of a look-up (`addrs`, ports ignored).  Returns their number,
  * or -EPROTONOSUPPORT when no protocol stack has what the policy requires. */
 int conn_gather(struct conn *conn, const struct taps_addr *addrs, size_t n);
+/* The same without taking them over: for answers that come while the race runs. */
+int conn_candidates(const struct conn *conn, const struct taps_addr *addrs, size_t n, struct candidate_set *ret);
+/* The application's own file, wherever it is now. */
+int conn_original_fd(const struct conn *conn);
 /* Begins the race over what was gathered. */
 void conn_begin(struct conn *conn, int64_t now);
 /* Goes on: feeds what happened to the attempts (revents of `fds`, as conn_pollfds filled them; NULL:

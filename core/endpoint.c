@@ -219,6 +219,12 @@ bool addr_is_loopback(const struct taps_addr *addr)
 	return IN6_IS_ADDR_LOOPBACK(&plain.in6.sin6_addr) || IN6_IS_ADDR_UNSPECIFIED(&plain.in6.sin6_addr);
 }
 
+bool addr_is_wildcard(const struct taps_addr *addr)
+{
+	return addr_family(addr) == AF_INET ? addr->in4.sin_addr.s_addr == htonl(INADDR_ANY)
+					    : IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
+}
+
 bool addr_is_multicast(const struct taps_addr *addr)
 {
 	struct taps_addr plain = addr_unmap(addr);

@@ -49,6 +49,7 @@ struct taps_addr addr_map(const struct taps_addr *addr);
 
 /* Each sees through v4-mapping.  Unspecified addresses count as loopback, as connect(2) treats them. */
 bool addr_is_loopback(const struct taps_addr *addr);
+bool addr_is_wildcard(const struct taps_addr *addr); /* unspecified, of its own family */
 bool addr_is_multicast(const struct taps_addr *addr);
 bool addr_is_linklocal(const struct taps_addr *addr);
 

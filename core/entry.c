@@ -17,6 +17,7 @@
 #include "core/names.h"
 #include "core/names_shared.h"
 #include "core/secure.h"
+#include "core/setup.h"
 #include "core/stream.h"
 #include "core/trace.h"
 
@@ -24,7 +25,6 @@ const struct taps_host *taps_host;
 
 static struct conf *conf;
 static bool fail_closed; /* a security rule could not be read: nothing connects */
-static struct conf_error conf_problem;
 
 static __thread char thread_mark;
 
@@ -40,136 +40,6 @@ static void say(enum taps_log_level level, const char *format, ...)
 	va_start(args, format);
 	taps_host->log(level, format, args);
 	va_end(args);
-}
-
-static const char *variable(const char *name)
-{
-	char *const *at;
-	size_t n = strlen(name);
-
-	for (at = taps_host->environment; at && *at; at++)
-		if (strncmp(*at, name, n) == 0 && (*at)[n] == '=')
-			return *at + n + 1;
-	return NULL;
-}
-
-#define OPTIONS_MAX 64
-
-/* TAPS_OPTIONS holds the launcher's -o arguments, one on a line. */
-static void split_options(char *text, const char *options[OPTIONS_MAX + 1])
-{
-	unsigned n = 0;
-	char *save = NULL, *line;
-
-	for (line = strtok_r(text, "\n", &save); line && n < OPTIONS_MAX; line = strtok_r(NULL, "\n", &save))
-		options[n++] = line;
-	options[n] = NULL;
-}
-
-static const char *user_dir(char *buf, size_t size)
-{
-	const char *base = variable("XDG_CONFIG_HOME"), *home = variable("HOME");
-	int n = -1;
-
-	if (base && *base == '/')
-		n = snprintf(buf, size, "%s/taps", base);
-	else if (home && *home == '/')
-		n = snprintf(buf, size, "%s/.config/taps", home);
-	return n > 0 && (size_t)n < size ? buf : NULL;
-}
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-/* Reads at most size - 1 bytes of a small file; the rest of buf is zero. */
-static ssize_t read_start(const char *path, char *buf, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	memset(buf, 0, size);
-	if (fd < 0)
-		return -1;
-	n = taps_host->read(fd, buf, size - 1);
-	taps_host->close(fd);
-	return n;
-}
-
-/* Is the file a script whose first line names the interpreter that runs here? */
-static bool is_script_of(const char *path, const char *interpreter)
-{
-	char line[256], *save, *word;
-	bool found = false;
-
-	if (read_start(path, line, sizeof(line)) < 2 || line[0] != '#' || line[1] != '!')
-		return false;
-	line[strcspn(line, "\n")] = 0;
-	for (word = strtok_r(line + 2, " \t", &save); word; word = strtok_r(NULL, " \t", &save))
-		found |= strcmp(base_name(word), interpreter) == 0;
-	return found;
-}
-
-/* The script that this process runs, as execve(2) hands it to the interpreter: its second argument. */
-static const char *script_name(char *arguments, size_t size)
-{
-	const char *second;
-
-	if (read_start("/proc/self/cmdline", arguments, size) <= 0)
-		return NULL;
-	second = arguments + strlen(arguments) + 1;
-	if (second >= arguments + size - 1 || !strchr(second, '/'))
-		return NULL;
-	return is_script_of(second, program_invocation_short_name) ? base_name(second) : NULL;
-}
-
-#define NAMES_MAX 3
-
-/* The names that an application's configuration goes by: the script's, the name that it was called by, its
- * file's. */
-static void program_names(char *exe, char *arguments, size_t size, const char *names[NAMES_MAX + 1])
-{
-	ssize_t n = readlink("/proc/self/exe", exe, size - 1);
-	const char *script = script_name(arguments, size);
-	unsigned count = 0;
-
-	if (script)
-		names[count++] = script;
-	names[count++] = program_invocation_short_name;
-	if (n > 0) {
-		exe[n] = 0;
-		if (strcmp(base_name(exe), program_invocation_short_name) != 0)
-			names[count++] = base_name(exe);
-	}
-	names[count] = NULL;
-}
-
-static void load_configuration(void)
-{
-	const char *text = variable("TAPS_OPTIONS"), *options[OPTIONS_MAX + 1] = {NULL};
-	const char *names[NAMES_MAX + 1];
-	char dir[PATH_MAX], exe[PATH_MAX], arguments[PATH_MAX], *copy = text ? strdup(text) : NULL;
-	struct conf_sources sources = {
-		.system_dir = TAPS_SYSCONFDIR,
-		.user_dir = user_dir(dir, sizeof(dir)),
-		.programs = names,
-		.file = variable("TAPS_CONFIG"),
-		.options = options,
-	};
-
-	program_names(exe, arguments, sizeof(exe), names);
-	if (copy)
-		split_options(copy, options);
-	if (conf_load(&sources, &conf, &conf_problem) < 0) {
-		fail_closed = conf_problem.security;
-		say(TAPS_LOG_SAY, "%s%s", conf_problem.text,
-		    fail_closed ? ": no connection is made" : ": configuration ignored");
-		conf = conf_default();
-	}
-	free(copy);
 }
 
 /* The policy for a call, with the name that the address was looked up by. */
@@ -442,7 +312,7 @@ static void core_released(void *arg)
 static int core_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 			    struct addrinfo **ret)
 {
-	return lookup_getaddrinfo(conf, node, service, hints, ret, thread_number());
+	return conf ? lookup_getaddrinfo(conf, node, service, hints, ret, thread_number()) : TAPS_PASS;
 }
 
 static void core_learned(const char *node, const struct addrinfo *hints, const struct addrinfo *list)
@@ -457,7 +327,7 @@ static void core_learned_host(const char *name, const struct hostent *host)
 
 static int core_hostaddrs(const char *name, int family, void *addrs, int max)
 {
-	return lookup_hostaddrs(conf, name, family, addrs, max, thread_number());
+	return conf ? lookup_hostaddrs(conf, name, family, addrs, max, thread_number()) : TAPS_PASS;
 }
 
 static void fork_prepare(void)
@@ -502,7 +372,6 @@ static const struct taps_core core = {
 	.pending = core_pending,
 	.readable = core_readable,
 	.ending = core_ending,
-	.exiting = loop_stop,
 	.listening = core_listening,
 	.accepted = listener_accepted,
 	.unblocked = core_unblocked,
@@ -522,13 +391,13 @@ __attribute__((visibility("default"))) const struct taps_core *taps_core_open(co
 	taps_host = host;
 	if (host->shared_size)
 		names_shared_init(host->shared, host->shared_size, host->started_as);
-	load_configuration();
-	if (!conf)
+	conf = setup_configuration(&fail_closed);
+	if (!conf && !fail_closed)
 		return NULL;
 	/* Now, and not in the shim's constructor: handlers registered before (an allocator's) take their
 	 * locks after ours, and the child may allocate when its turn comes (pthread_atfork(3)). */
 	pthread_atfork(fork_prepare, fork_parent, fork_child);
-	trace = variable("TAPS_TRACE");
+	trace = setup_variable("TAPS_TRACE");
 	if (trace) {
 		int result = trace_open(trace, program_invocation_short_name);
 

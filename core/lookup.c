@@ -240,7 +240,7 @@ static int services(const char *service, const struct addrinfo *hints, struct ad
 static struct addrinfo *element(const struct addrinfo *kind, const struct taps_addr *addr, const char *name)
 {
 	socklen_t len = addr_len(addr);
-	struct addrinfo *ai = malloc(sizeof(*ai) + len);
+	struct addrinfo *ai = taps_host->malloc(sizeof(*ai) + len);
 
 	if (!ai)
 		return NULL;
@@ -253,11 +253,12 @@ static struct addrinfo *element(const struct addrinfo *kind, const struct taps_a
 	};
 	memcpy(ai->ai_addr, &addr->sa, len);
 	if (name) {
-		ai->ai_canonname = strdup(name);
+		ai->ai_canonname = taps_host->malloc(strlen(name) + 1);
 		if (!ai->ai_canonname) {
-			free(ai);
+			taps_host->free(ai);
 			return NULL;
 		}
+		memcpy(ai->ai_canonname, name, strlen(name) + 1);
 	}
 	return ai;
 }

@@ -9,7 +9,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
 #include "core/host.h"
 
@@ -23,12 +25,82 @@ struct loop_watch {
 	bool ready; /* something happened since the last run */
 };
 
+/* libev ends the process when it gets no memory.  Its arrays grow with the highest descriptor and the number of
+ * watchers, so they are cut from a piece of address space that is had before the loop is: enough for some ten
+ * thousand descriptors; beyond, libev takes what malloc(3) has.  Freed is nothing, arrays double. */
+#define ARENA_SIZE (4 << 20)
+
+static char *arena;
+static size_t arena_used;
+static __thread bool is_ours; /* the application may use the same library: its loops are none of this */
+
+static bool is_in_arena(const char *p)
+{
+	return arena && p >= arena && p < arena + ARENA_SIZE;
+}
+
+static void *cut(void *old, size_t size)
+{
+	size_t room = (size + sizeof(size_t) + 63) & ~(size_t)63;
+	size_t *piece;
+
+	if (!arena || room > ARENA_SIZE - arena_used)
+		return NULL;
+	piece = (size_t *)(void *)(arena + arena_used);
+	arena_used += room;
+	/* The size stands before the piece. */
+	*piece++ = size;
+	if (old)
+		memcpy(piece, old, ((size_t *)old)[-1] < size ? ((size_t *)old)[-1] : size);
+	return piece;
+}
+
+static void *outgrow(void *old, size_t size)
+{
+	size_t old_size = ((size_t *)old)[-1];
+	void *p = taps_host->malloc(size);
+
+	return p ? memcpy(p, old, old_size < size ? old_size : size) : NULL;
+}
+
+static void *allocate(void *old, long size)
+{
+	bool in_arena = is_in_arena(old);
+	void *p = NULL;
+
+	if (size == 0) {
+		if (!in_arena)
+			taps_host->free(old);
+		return NULL;
+	}
+	if (is_ours && (in_arena || !old))
+		p = cut(old, (size_t)size);
+	if (p)
+		return p;
+	return in_arena ? outgrow(old, (size_t)size) : taps_host->realloc(old, (size_t)size);
+}
+
+static int make_arena(void)
+{
+	void *p;
+
+	arena_used = 0;
+	if (arena)
+		return 0;
+	p = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	arena = p;
+	ev_set_allocator(allocate);
+	return 0;
+}
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ev_loop *loop;
 static struct loop_client *clients;
 static ev_io wake_io;
 static _Atomic int wake_fd = -1;
-static bool running, stopped;
+static bool running;
 
 /* Of the application's thread that holds the lock: a handler that came in would find it held by the very
  * thread it runs on (shutdown(2) is allowed there), a cancelled thread would leave it held. */
@@ -190,39 +262,44 @@ static void after_waiting(EV_P)
 static void *thread_main(void *unused)
 {
 	(void)unused;
+	is_ours = true;
 	pthread_mutex_lock(&lock);
-	while (!stopped) {
+	for (;;) {
 		run_ready();
 		ev_run(loop, EVRUN_ONCE);
 	}
-	pthread_mutex_unlock(&lock);
 	return NULL;
 }
 
-void loop_stop(void)
+static bool make_ev_loop(int fd)
 {
-	loop_lock();
-	stopped = true;
-	loop_unlock();
+	is_ours = true;
+	loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
+	if (loop) {
+		ev_set_loop_release_cb(loop, before_waiting, after_waiting);
+		ev_io_init(&wake_io, on_wake, fd, EV_READ);
+		ev_io_start(loop, &wake_io);
+	}
+	is_ours = false;
+	return loop;
 }
 
 static int make_loop(void)
 {
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int fd, result = make_arena();
 
+	if (result < 0)
+		return result;
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fd < 0)
 		return -errno;
 	fd = taps_host->fd_keep(fd);
 	if (fd < 0)
 		return fd;
-	loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
-	if (!loop) {
+	if (!make_ev_loop(fd)) {
 		taps_host->fd_drop(fd);
 		return -ENOMEM;
 	}
-	ev_set_loop_release_cb(loop, before_waiting, after_waiting);
-	ev_io_init(&wake_io, on_wake, fd, EV_READ);
-	ev_io_start(loop, &wake_io);
 	atomic_store(&wake_fd, fd);
 	return 0;
 }

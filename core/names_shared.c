@@ -29,8 +29,8 @@ void names_shared_init(void *memory, size_t size, pid_t maker)
 	maker_process = maker;
 }
 
-void names_shared_learn(const char *name, int family, pid_t process, int64_t now, const struct taps_addr *addrs,
-			size_t n)
+void names_shared_learn(const char *name, int family, pid_t process, int64_t now,
+			const struct taps_addr *addrs, size_t n)
 {
 	struct shared_entry *to;
 	uint32_t sequence;

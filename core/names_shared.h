@@ -16,8 +16,8 @@
 /* The memory, zeroed, shared with children (mmap(2), MAP_SHARED), and the process that made it. */
 void names_shared_init(void *memory, size_t size, pid_t maker);
 /* An answer that this process got; kept only in a child of the maker.  No lock, no system call. */
-void names_shared_learn(const char *name, int family, pid_t process, int64_t now, const struct taps_addr *addrs,
-			size_t n);
+void names_shared_learn(const char *name, int family, pid_t process, int64_t now,
+			const struct taps_addr *addrs, size_t n);
 /* The most recent look-up, by a child, that holds addr (ports ignored).  False if there is none. */
 bool names_shared_find(const struct taps_addr *addr, struct names_entry *ret);
 

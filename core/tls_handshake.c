@@ -184,10 +184,27 @@ static int check_agreement(struct tls_session *session)
 	return 0;
 }
 
+/* gnutls_handshake_hook_func: what the peer sends after the handshake. */
+static int message_hook(gnutls_session_t tls, unsigned type, unsigned when, unsigned incoming,
+			const gnutls_datum_t *message)
+{
+	struct tls_session *session = gnutls_session_get_ptr(tls);
+
+	if (!incoming)
+		return 0;
+	if (type == GNUTLS_HANDSHAKE_NEW_SESSION_TICKET)
+		tls_resume_ticket_arrives(session, when == GNUTLS_HOOK_POST, message);
+	/* update_requested (RFC 8446 §4.6.3) */
+	if (type == GNUTLS_HANDSHAKE_KEY_UPDATE && message->size && message->data[0] == 1)
+		session->update_due = true;
+	return 0;
+}
+
 void tls_handshake_attach(struct tls_session *session)
 {
 	gnutls_session_set_verify_function(session->tls, verify_callback);
-	tls_resume_attach(session);
+	gnutls_handshake_set_hook_function(session->tls, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_BOTH,
+					   message_hook);
 }
 
 /* --- going on --- */
@@ -203,6 +220,7 @@ static int finish(struct tls_session *session)
 	session->state = TLS_OPEN;
 	session->record_max = (unsigned)gnutls_record_get_max_size(session->tls);
 	session->overhead = (unsigned)gnutls_record_overhead_size(session->tls);
+	session->direct = gnutls_protocol_get_version(session->tls) == GNUTLS_TLS1_3;
 	if (session->credentials->options->role == TLS_CLIENT &&
 	    session->credentials->options->max_cached_sessions &&
 	    gnutls_protocol_get_version(session->tls) != GNUTLS_TLS1_3)

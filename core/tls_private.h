@@ -8,6 +8,7 @@
 #include "core/tls_session.h"
 #include "core/tls_verify.h"
 
+#include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -54,6 +55,14 @@ struct tls_queue {
 	size_t start, end, room;
 };
 
+/* The keys of one direction, for core/tls_direct.c. */
+struct tls_direct {
+	gnutls_aead_cipher_hd_t aead; /* NULL until its first use */
+	uint8_t key[32], iv[12];
+	unsigned key_size;
+	uint64_t number; /* of the next record, within a window */
+};
+
 #define TLS_TICKETS_HELD 4
 
 struct tls_session {
@@ -78,6 +87,10 @@ struct tls_session {
 	size_t missing;                  /* bytes of its body still to come */
 
 	unsigned record_max, overhead; /* once open */
+	bool direct;                   /* records may go past GnuTLS: TLS 1.3 */
+	struct tls_direct sealing, opening;
+	size_t sendable;               /* bytes that GnuTLS is known to put into one record */
+	bool update_due;               /* the peer asked for new keys; GnuTLS' next record brings them */
 	bool heard;         /* the first byte has come */
 	bool resuming;      /* a ticket was offered */
 	bool read_closed;   /* close_notify received */

@@ -1,6 +1,7 @@
 /* Receiving: records that lie in memory become application bytes, in the caller's vector as far as it
  * goes. */
 #include "core/tls_cursor.h"
+#include "core/tls_direct.h"
 #include "core/tls_handshake.h"
 #include "core/tls_reason.h"
 #include "core/tls_transport.h"
@@ -59,8 +60,16 @@ static size_t take_pending(struct tls_session *session, struct tls_cursor *to, b
 	return total;
 }
 
-/* Keeps what of the packet has not been delivered.  Takes the packet. */
-static int keep(struct tls_session *session, gnutls_packet_t packet, const uint8_t *data, size_t size)
+static void keep(struct tls_session *session, struct tls_pending *pending)
+{
+	pending->next = NULL;
+	*session->pending_end = pending;
+	session->pending_end = &pending->next;
+	session->pending_size += pending->size;
+}
+
+/* The same for a packet, which it takes. */
+static int keep_packet(struct tls_session *session, gnutls_packet_t packet, const uint8_t *data, size_t size)
 {
 	struct tls_pending *pending = malloc(sizeof(*pending));
 
@@ -69,9 +78,7 @@ static int keep(struct tls_session *session, gnutls_packet_t packet, const uint8
 		return GNUTLS_E_MEMORY_ERROR;
 	}
 	*pending = (struct tls_pending){.packet = packet, .data = data, .size = size};
-	*session->pending_end = pending;
-	session->pending_end = &pending->next;
-	session->pending_size += size;
+	keep(session, pending);
 	return 0;
 }
 
@@ -99,7 +106,7 @@ static ssize_t receive_one(struct tls_session *session, struct tls_cursor *to, s
 	n = tls_cursor_copy(to, data.data, data.size, true);
 	*delivered += n;
 	if (n < data.size) {
-		int error = keep(session, packet, data.data + n, data.size - n);
+		int error = keep_packet(session, packet, data.data + n, data.size - n);
 
 		return error ? error : code;
 	}
@@ -107,20 +114,46 @@ static ssize_t receive_one(struct tls_session *session, struct tls_cursor *to, s
 	return code;
 }
 
-/* Lends GnuTLS the next record if it is there whole: half a one is never left inside GnuTLS, and no more
- * is looked at than is used.  `len` bytes are there in all. */
-static bool lend_next(struct tls_session *session, size_t len)
+/* The next record, if it is there whole: half a one is never left inside GnuTLS, and no more is looked at
+ * than is used.  `len` bytes are there in all.  Returns its length, what is left if that is no record
+ * (GnuTLS shall see it, and say so), or 0. */
+static size_t next_record(const struct tls_session *session, size_t len)
 {
 	size_t rest = len - session->in_len;
 	ssize_t record;
 
 	if (rest < TLS_HEADER_SIZE)
-		return false;
+		return 0;
 	record = tls_record_length(session->in + session->in_len);
-	if (record > 0 && (size_t)record > rest)
+	if (record < 0)
+		return rest;
+	return (size_t)record <= rest ? (size_t)record : 0;
+}
+
+/* Opens the record at the front past GnuTLS, into memory that is pending if it does not fit.  `*spare` is
+ * such memory from the last record.  Returns false if GnuTLS should see to it. */
+static bool open_directly(struct tls_session *session, size_t length, struct tls_cursor *to,
+			  size_t *delivered, struct tls_pending **spare)
+{
+	struct tls_pending *pending = *spare ? *spare : malloc(sizeof(*pending) + TLS_RECORD_MAX);
+	ssize_t size = -1;
+	size_t n;
+
+	*spare = pending;
+	if (pending)
+		size = tls_direct_open(&session->opening, session->in + session->in_pos, length,
+				       pending->copy);
+	if (size < 0)
 		return false;
-	/* Let GnuTLS see what is no record, and say so. */
-	session->in_len += record < 0 ? rest : (size_t)record;
+	session->in_pos = session->in_len += length;
+	n = tls_cursor_copy(to, pending->copy, (size_t)size, true);
+	*delivered += n;
+	if (n == (size_t)size)
+		return true;
+	/* No larger than its bytes while it waits. */
+	*spare = NULL;
+	*pending = (struct tls_pending){.data = pending->copy + n, .size = (size_t)size - n};
+	keep(session, pending);
 	return true;
 }
 
@@ -156,29 +189,49 @@ static bool harmless(ssize_t code)
 	       code == GNUTLS_E_WARNING_ALERT_RECEIVED;
 }
 
-/* Decrypts until `want` bytes are delivered or pending.  GNUTLS_E_AGAIN after a ticket or key update does
- * not mean that nothing waits: only our own end of input does. */
-static void receive_records(struct tls_session *session, size_t len, struct tls_cursor *to, size_t want,
-			    size_t *delivered)
+/* Hands the next `length` bytes to GnuTLS.  Returns false if there is no use in going on: GNUTLS_E_AGAIN
+ * after a ticket or key update does not mean that nothing waits, but no progress does. */
+static bool open_by_gnutls(struct tls_session *session, size_t length, struct tls_cursor *to,
+			   size_t *delivered)
 {
-	while (*delivered + session->pending_size < want && !session->read_closed) {
-		size_t before = session->in_pos;
-		ssize_t code;
+	size_t before = session->in_pos;
+	ssize_t code;
 
-		if (before == session->in_len && !lend_next(session, len))
-			return;
-		code = receive_one(session, to, delivered);
-		if (code == 0)
-			session->read_closed = true;
-		if (code >= 0)
-			continue;
-		if (!harmless(code)) {
-			tls_handshake_fail(session, (int)code);
-			return;
-		}
-		if (session->in_pos == before)
-			return;
+	session->in_len += length;
+	code = receive_one(session, to, delivered);
+	if (code == 0)
+		session->read_closed = true;
+	if (code < 0 && !harmless(code)) {
+		tls_handshake_fail(session, (int)code);
+		return false;
 	}
+	return code >= 0 || session->in_pos > before;
+}
+
+/* Decrypts until `want` bytes are delivered or pending.  With `lent`, GnuTLS has all bytes already, for
+ * they may end within a record. */
+static void receive_records(struct tls_session *session, size_t len, bool lent, struct tls_cursor *to,
+			    size_t want, size_t *delivered)
+{
+	struct tls_pending *spare = NULL;
+	bool open = !lent && tls_direct_begin(session, true), go_on = true;
+
+	while (go_on && *delivered + session->pending_size < want && !session->read_closed) {
+		/* After a warning GnuTLS may have left bytes of what it was lent. */
+		size_t length = session->in_pos < session->in_len ? 0 : next_record(session, len);
+
+		if (!length && session->in_pos == session->in_len)
+			break;
+		if (open && length && open_directly(session, length, to, delivered, &spare))
+			continue;
+		if (open)
+			tls_direct_end(session, true);
+		go_on = open_by_gnutls(session, length, to, delivered);
+		open = !lent && go_on && tls_direct_begin(session, true);
+	}
+	if (open)
+		tls_direct_end(session, true);
+	free(spare);
 }
 
 static void report(struct tls_session *session, struct tls_received *ret)
@@ -198,7 +251,7 @@ static int receive(struct tls_session *session, const void *in, size_t len, stru
 
 	if (session->state == TLS_OPEN && len) {
 		tls_transport_open(session, in, partial ? len : 0);
-		receive_records(session, len, to, want, &ret->bytes);
+		receive_records(session, len, partial, to, want, &ret->bytes);
 		ret->consumed = tls_transport_close(session);
 		if (partial)
 			follow(session, in, ret->consumed);

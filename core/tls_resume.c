@@ -108,33 +108,22 @@ void tls_resume_use_ticket(struct tls_session *session, const struct tls_ticket 
 	session->resuming = true;
 }
 
-/* gnutls_handshake_hook_func.  Asking for the ticket here neither waits, as gnutls_session_get_data2() would
- * elsewhere, nor misses the first of two that come in one record.  Before GnuTLS has parsed the message its
- * first four bytes are the lifetime (RFC 8446 §4.6.1, RFC 5077 §3.3). */
-static int ticket_hook(gnutls_session_t tls, unsigned type, unsigned when, unsigned incoming,
-		       const gnutls_datum_t *message)
+/* Asking for the ticket here neither waits, as gnutls_session_get_data2() would elsewhere, nor misses the
+ * first of two that come in one record.  Before GnuTLS has parsed the message its first four bytes are
+ * the lifetime (RFC 8446 §4.6.1, RFC 5077 §3.3). */
+void tls_resume_ticket_arrives(struct tls_session *session, bool parsed, const gnutls_datum_t *message)
 {
-	struct tls_session *session = gnutls_session_get_ptr(tls);
-	bool tls13 = gnutls_protocol_get_version(tls) == GNUTLS_TLS1_3;
-	const uint8_t *p = message->data;
+	const struct tls_options *options = session->credentials->options;
+	bool tls13 = gnutls_protocol_get_version(session->tls) == GNUTLS_TLS1_3;
 
-	(void)type;
-	if (!incoming || !session->credentials->options->max_cached_sessions)
-		return 0;
-	if (when == GNUTLS_HOOK_PRE && message->size >= 4)
-		session->ticket_lifetime = (uint32_t)get_number(p, 4);
+	if (options->role != TLS_CLIENT || !options->max_cached_sessions)
+		return;
+	if (!parsed && message->size >= 4)
+		session->ticket_lifetime = (uint32_t)get_number(message->data, 4);
 	/* A lifetime of zero means: throw it away; before TLS 1.3: unknown, and the end of the handshake
 	 * asks. */
-	if (when == GNUTLS_HOOK_POST && tls13 && session->ticket_lifetime)
+	if (parsed && tls13 && session->ticket_lifetime)
 		tls_resume_make_ticket(session);
-	return 0;
-}
-
-void tls_resume_attach(struct tls_session *session)
-{
-	if (session->credentials->options->role == TLS_CLIENT)
-		gnutls_handshake_set_hook_function(session->tls, GNUTLS_HANDSHAKE_NEW_SESSION_TICKET,
-						   GNUTLS_HOOK_BOTH, ticket_hook);
 }
 
 bool tls_session_take_ticket(struct tls_session *session, struct tls_ticket *ret)

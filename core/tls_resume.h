@@ -4,8 +4,8 @@
 
 #include "core/tls_private.h"
 
-/* Collects tickets as they arrive. */
-void tls_resume_attach(struct tls_session *session);
+/* A NewSessionTicket, before and after GnuTLS has parsed it. */
+void tls_resume_ticket_arrives(struct tls_session *session, bool parsed, const gnutls_datum_t *message);
 /* Offers the ticket if it was made under the same policy for the same identity and has not expired. */
 void tls_resume_use_ticket(struct tls_session *session, const struct tls_ticket *ticket);
 /* Before TLS 1.3: the ticket, or what stands for one, at the end of the handshake. */

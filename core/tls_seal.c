@@ -1,5 +1,6 @@
 /* Sending: application bytes become records in the caller's memory, as many as fit, for one send(2). */
 #include "core/tls_cursor.h"
+#include "core/tls_direct.h"
 #include "core/tls_handshake.h"
 #include "core/tls_transport.h"
 
@@ -8,35 +9,83 @@
 
 #define KEY_UPDATE_ROOM 64 /* GnuTLS answers a key update in front of the next record */
 
-/* One record of at most `max` bytes, straight from the vector if they lie in one piece, else gathered.
- * Returns the bytes taken, fewer if the peer limits its records (RFC 8449), or a GnuTLS error code. */
-static ssize_t seal_one(struct tls_session *session, struct tls_cursor *from, size_t max, uint8_t **scratch)
+/* One record by way of GnuTLS, straight from the vector if it lies in one piece, else gathered.  Returns
+ * the bytes taken, fewer if the peer limits its records (RFC 8449), or a GnuTLS error code. */
+static ssize_t seal_by_gnutls(struct tls_session *session, struct tls_cursor *from, size_t max)
 {
 	struct tls_cursor ahead = *from;
 	size_t len = 0;
 	void *piece = tls_cursor_piece(from, &len);
+	uint8_t *gathered = NULL;
 	ssize_t n;
 
 	if (len < max && len < tls_cursor_left(from)) {
-		if (!*scratch)
-			*scratch = malloc(session->record_max);
-		if (!*scratch)
+		gathered = malloc(max);
+		if (!gathered)
 			return GNUTLS_E_MEMORY_ERROR;
-		len = tls_cursor_copy(&ahead, *scratch, max, false);
-		piece = *scratch;
+		len = tls_cursor_copy(&ahead, gathered, max, false);
+		piece = gathered;
 	}
 	n = gnutls_record_send(session->tls, piece, len < max ? len : max);
+	free(gathered);
 	if (n > 0)
 		tls_cursor_skip(from, (size_t)n);
+	if (n > (ssize_t)session->sendable)
+		session->sendable = (size_t)n;
+	session->update_due = false;
 	return n;
+}
+
+/* The same past GnuTLS; `size` bytes are there. */
+static ssize_t seal_directly(struct tls_session *session, struct tls_cursor *from, size_t size)
+{
+	uint8_t *record = session->sink + session->sink_len;
+	size_t len = 0;
+	void *piece = tls_cursor_piece(from, &len);
+	ssize_t length;
+
+	if (len >= size) {
+		tls_cursor_skip(from, size);
+	} else {
+		piece = record + TLS_HEADER_SIZE;
+		tls_cursor_copy(from, piece, size, false);
+	}
+	length = tls_direct_seal(&session->sealing, record, piece, size);
+	if (length < 0)
+		return length;
+	session->sink_len += (size_t)length;
+	return (ssize_t)size;
+}
+
+/* GnuTLS shows how much it puts into one record; beyond that it must be asked. */
+static bool may_seal_directly(const struct tls_session *session, size_t size)
+{
+	return size <= session->sendable && !session->update_due && !tls_direct_counts(&session->sealing);
+}
+
+/* At most `max` bytes in one record, by the shorter way if it is open.  `open` says whether the window is. */
+static ssize_t seal_one(struct tls_session *session, struct tls_cursor *from, size_t max, bool *open)
+{
+	size_t left = tls_cursor_left(from);
+
+	if (left < max)
+		max = left;
+	if (!*open)
+		*open = tls_direct_begin(session, false);
+	if (*open && may_seal_directly(session, max))
+		return seal_directly(session, from, max);
+	if (*open)
+		tls_direct_end(session, false);
+	*open = false;
+	return seal_by_gnutls(session, from, max);
 }
 
 /* With the lock held; the sink is open.  Returns the bytes taken or a GnuTLS error code. */
 static ssize_t seal_records(struct tls_session *session, struct tls_cursor *from)
 {
 	size_t left = tls_cursor_left(from);
-	uint8_t *scratch = NULL;
 	ssize_t taken = 0, n = 0;
+	bool open = false;
 
 	while (left) {
 		size_t room = session->sink_room - session->sink_len;
@@ -45,13 +94,14 @@ static ssize_t seal_records(struct tls_session *session, struct tls_cursor *from
 		if (room <= session->overhead + KEY_UPDATE_ROOM)
 			break;
 		room -= session->overhead + KEY_UPDATE_ROOM;
-		n = seal_one(session, from, room < max ? room : max, &scratch);
+		n = seal_one(session, from, room < max ? room : max, &open);
 		if (n <= 0)
 			break;
 		taken += n;
 		left -= (size_t)n;
 	}
-	free(scratch);
+	if (open)
+		tls_direct_end(session, false);
 	return n < 0 ? n : taken;
 }
 

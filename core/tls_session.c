@@ -1,6 +1,7 @@
 /* Making a session, its handshake, and what can be asked about it.  Records are in core/tls_record.c. */
 #include "core/tls_session.h"
 
+#include "core/tls_direct.h"
 #include "core/tls_handshake.h"
 #include "core/tls_named.h"
 #include "core/tls_reason.h"
@@ -213,6 +214,8 @@ void tls_session_free(struct tls_session *session)
 	if (!session)
 		return;
 	pending_free(session);
+	tls_direct_free(&session->sealing);
+	tls_direct_free(&session->opening);
 	for (unsigned i = 0; i < session->n_tickets; i++)
 		tls_ticket_free(&session->tickets[i]);
 	if (session->tls)
