@@ -228,8 +228,8 @@ static void close_attempt(struct conn *conn, unsigned leaf)
 	conn->attempts[leaf].top = NULL;
 }
 
-/* A loop over the answer comes to the others next, and need not wait for them again.  The address asked for is
- * reported by this call, and a refusal costs nothing to ask for again. */
+/* A loop over the answer comes to the others next, and need not wait for them again.  The address
+ * asked for is reported by this call, and a refusal costs nothing to ask for again. */
 static void note_failure(const struct conn *conn, unsigned leaf, int error, int64_t now)
 {
 	const struct taps_addr *remote = &conn->attempts[leaf].candidate.remote;

@@ -83,7 +83,8 @@ bool conn_is_bound_to_core(const struct conn *conn);
  * or -EPROTONOSUPPORT when no protocol stack has what the policy requires. */
 int conn_gather(struct conn *conn, const struct taps_addr *addrs, size_t n);
 /* The same without taking them over: for answers that come while the race runs. */
-int conn_candidates(const struct conn *conn, const struct taps_addr *addrs, size_t n, struct candidate_set *ret);
+int conn_candidates(const struct conn *conn, const struct taps_addr *addrs, size_t n,
+		    struct candidate_set *ret);
 /* The application's own file, wherever it is now. */
 int conn_original_fd(const struct conn *conn);
 /* Begins the race over what was gathered. */

@@ -1,4 +1,5 @@
-/* Gathering: from what is known of the application's socket and of the name to candidates (RFC 9623 §4.1). */
+/* Gathering: from what is known of the application's socket and of the name to candidates
+ * (RFC 9623 §4.1). */
 #include <netinet/in.h>
 
 #include "core/conn.h"
@@ -73,7 +74,8 @@ static void trace_pruned(const struct conn *conn, const struct candidate_set *se
 	}
 }
 
-int conn_candidates(const struct conn *conn, const struct taps_addr *addrs, size_t n, struct candidate_set *ret)
+int conn_candidates(const struct conn *conn, const struct taps_addr *addrs, size_t n,
+		    struct candidate_set *ret)
 {
 	struct candidate_request request = request_of(conn, addrs, n);
 

@@ -25,9 +25,9 @@ struct loop_watch {
 	bool ready; /* something happened since the last run */
 };
 
-/* libev ends the process when it gets no memory.  Its arrays grow with the highest descriptor and the number of
- * watchers, so they are cut from a piece of address space that is had before the loop is: enough for some ten
- * thousand descriptors; beyond, libev takes what malloc(3) has.  Freed is nothing, arrays double. */
+/* libev ends the process when it gets no memory.  Its arrays grow with the highest descriptor and the number
+ * of watchers, so they are cut from a piece of address space that is had before the loop is: enough for some
+ * ten thousand descriptors; beyond, libev takes what malloc(3) has.  Freed is nothing, arrays double. */
 #define ARENA_SIZE (4 << 20)
 
 static char *arena;
@@ -87,7 +87,8 @@ static int make_arena(void)
 	arena_used = 0;
 	if (arena)
 		return 0;
-	p = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	p = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		 0);
 	if (p == MAP_FAILED)
 		return -ENOMEM;
 	arena = p;

@@ -22,8 +22,8 @@ const char *setup_variable(const char *name)
 	return NULL;
 }
 
-/* TAPS_OPTIONS holds the launcher's -o arguments, one on a line.  Returns them with their text in one piece, to
- * be freed, or NULL when memory is short. */
+/* TAPS_OPTIONS holds the launcher's -o arguments, one on a line. Returns them with their text in
+ * one piece, to be freed, or NULL when memory is short. */
 static const char **split_options(const char *text)
 {
 	size_t lines = 1, len = strlen(text) + 1, n = 0;
@@ -159,6 +159,6 @@ struct conf *setup_configuration(bool *ret_fail_closed)
 	if (read_configuration(&conf, &problem) == 0)
 		return conf;
 	*ret_fail_closed = problem.security;
-	wait_say("%s%s", problem.text, problem.security ? ": no connection is made" : ": configuration ignored");
+	wait_say("%s: %s", problem.text, problem.security ? "no connection is made" : "configuration ignored");
 	return conf_default();
 }

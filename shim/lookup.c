@@ -70,7 +70,7 @@ static int lay_out(const char *name, const struct answer *answer, struct hostent
 	list[answer->n] = NULL;
 	list[answer->n + 1] = NULL;
 	*ret = (struct hostent){
-		.h_name = strcpy(at, name),
+		.h_name = memcpy(at, name, strlen(name) + 1),
 		.h_aliases = &list[answer->n + 1],
 		.h_addrtype = answer->family,
 		.h_length = (int)each,
