@@ -76,7 +76,8 @@ static int64_t drive_timed(struct conn *conn, int *ret)
 }
 
 /* A blocking connect() to the first address of the answer on a socket of that family. */
-static int64_t connect_here(struct taps_slot *slot, const char *passed, const struct names_entry *answer, int *ret)
+static int64_t connect_here(struct taps_slot *slot, const char *passed, const struct names_entry *answer,
+			    int *ret)
 {
 	struct conn *conn = racing_conn(slot, NULL, passed, answer);
 
@@ -163,7 +164,8 @@ static void test_disguised(void **state)
 	assert_string_equal(racing_peer(slots_fd(slot)), GOOD6);
 	assert_true(addr_equal(stream_name(atomic_load(&slot->conn), true), &peer));
 	assert_int_equal(addr_family(stream_name(atomic_load(&slot->conn), false)), AF_INET);
-	assert_int_equal(addr_port(stream_name(atomic_load(&slot->conn), false)), racing_port(slots_fd(slot)));
+	assert_int_equal(addr_port(stream_name(atomic_load(&slot->conn), false)),
+			 racing_port(slots_fd(slot)));
 	slots_close(slot);
 }
 
@@ -302,7 +304,8 @@ static void *cancelled_thread(void *arg)
 
 static struct call dead_call(void)
 {
-	return (struct call){slots_socket(AF_INET6, SOCK_STREAM), racing_answer("a.test", DEAD6, DEAD4, NULL), DEAD6, 1};
+	return (struct call){slots_socket(AF_INET6, SOCK_STREAM), racing_answer("a.test", DEAD6, DEAD4, NULL),
+			     DEAD6, 1};
 }
 
 static void test_cancelled(void **state)
@@ -514,7 +517,8 @@ static void test_near_peer(void **state)
 	assert_string_equal(racing_peer(slots_fd(slot)), "::ffff:" GOOD4);
 	slots_close(slot);
 	slot = behind(AF_INET6, REFUSED6, &refused, &result);
-	assert_true(result == -ECONNREFUSED || (result == -EINPROGRESS && racing_wait(slot, SLOT_FAILED, 1000)));
+	assert_true(result == -ECONNREFUSED ||
+		    (result == -EINPROGRESS && racing_wait(slot, SLOT_FAILED, 1000)));
 	slots_close(slot);
 }
 
@@ -710,8 +714,8 @@ static void test_threads(void **state)
 		char name[32];
 
 		snprintf(name, sizeof(name), "%d.test", i);
-		calls[i] = (struct call){slots_socket(AF_INET6, SOCK_STREAM), racing_answer(name, DEAD6, GOOD4, NULL),
-					 DEAD6, 1};
+		calls[i] = (struct call){slots_socket(AF_INET6, SOCK_STREAM),
+					 racing_answer(name, DEAD6, GOOD4, NULL), DEAD6, 1};
 		assert_int_equal(pthread_create(&threads[i], NULL, call_thread, &calls[i]), 0);
 		assert_int_equal(pthread_create(&waiters[i], NULL, settle_thread, calls[i].slot), 0);
 	}

@@ -29,12 +29,14 @@ int racing_listen(const char *address);
 /* A name and the answer of its look-up, ended by NULL. */
 struct names_entry racing_answer(const char *name, ...);
 
-/* The connection that connect(2) of the slot to `passed` makes, with its candidates; NULL where the core would
- * leave the call to the kernel.  `conf` NULL: the defaults; `entry` NULL: the address is known by no name. */
+/* The connection that connect(2) of the slot to `passed` makes, with its candidates; NULL where the core
+ * would leave the call to the kernel.  `conf` NULL: the defaults; `entry` NULL: the address is known by no
+ * name. */
 struct conn *racing_conn(struct taps_slot *slot, struct conf *conf, const char *passed,
 			 const struct names_entry *entry);
 
-/* Waits up to `ms` for any of these flags to be set on the slot, or (0) for all of SLOT_SPECIAL to be gone. */
+/* Waits up to `ms` for any of these flags to be set on the slot, or (0) for all of SLOT_SPECIAL to be
+ * gone. */
 bool racing_wait(const struct taps_slot *slot, uint32_t flags, int ms);
 /* What poll(2) says of a descriptor now. */
 short racing_poll(int fd);
