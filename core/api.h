@@ -212,6 +212,8 @@ struct taps_core {
 	/* The slot's last descriptor is about to be closed, or the process to end: says goodbye to the peer
 	 * and waits, at most `ms`, until the kernel has everything. */
 	void (*ending)(struct taps_slot *slot, int fd, int ms);
+	/* exit(3), after every slot's ending: nothing goes on behind the application. */
+	void (*exiting)(void);
 	/* listen(2) is about to be called: 0 or -errno. */
 	int (*listening)(struct taps_slot *slot, int fd);
 	/* fd was accepted from a LISTENING slot and is `slot`: 0, or -errno (the caller closes it). */

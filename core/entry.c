@@ -372,6 +372,7 @@ static const struct taps_core core = {
 	.pending = core_pending,
 	.readable = core_readable,
 	.ending = core_ending,
+	.exiting = loop_stop,
 	.listening = core_listening,
 	.accepted = listener_accepted,
 	.unblocked = core_unblocked,

@@ -101,7 +101,7 @@ static struct ev_loop *loop;
 static struct loop_client *clients;
 static ev_io wake_io;
 static _Atomic int wake_fd = -1;
-static bool running;
+static bool running, stopped;
 
 /* Of the application's thread that holds the lock: a handler that came in would find it held by the very
  * thread it runs on (shutdown(2) is allowed there), a cancelled thread would leave it held. */
@@ -265,11 +265,19 @@ static void *thread_main(void *unused)
 	(void)unused;
 	is_ours = true;
 	pthread_mutex_lock(&lock);
-	for (;;) {
+	while (!stopped) {
 		run_ready();
 		ev_run(loop, EVRUN_ONCE);
 	}
+	pthread_mutex_unlock(&lock);
 	return NULL;
+}
+
+void loop_stop(void)
+{
+	loop_lock();
+	stopped = true;
+	loop_unlock();
 }
 
 static bool make_ev_loop(int fd)

@@ -39,6 +39,8 @@ int loop_add(struct loop_client *client);
 /* Makes the loop run every client whose state changed from outside (`wanted` decides).
  * Async-signal-safe. */
 void loop_wake(void);
+/* exit(3): the thread runs no client any more, since libraries that clients use are being ended. */
+void loop_stop(void);
 /* Calls on(client, arg) for each client.  With the lock. */
 void loop_each(void (*on)(struct loop_client *client, void *arg), void *arg);
 

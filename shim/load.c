@@ -449,7 +449,11 @@ static void keep_environment(char *const *environment)
 /* exit(3): what is still open says goodbye. */
 __attribute__((destructor)) static void end(void)
 {
+	const struct taps_core *opened = load_core_if_open();
+
 	life_end_range(0, ~0u);
+	if (opened && !fdtab_borrowed())
+		opened->exiting();
 }
 
 /* Runs before every other constructor of the process (-z initfirst), possibly before the C library
