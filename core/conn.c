@@ -135,6 +135,9 @@ static int64_t patience(const struct conn *conn, int64_t now)
 {
 	int64_t end = race_deadline(&conn->race);
 
+	/* Answers that come meanwhile must be seen. */
+	if (conn->resolve)
+		return 1;
 	if (conn->patience_end < end)
 		end = conn->patience_end;
 	if (end == INT64_MAX)

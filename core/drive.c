@@ -423,6 +423,22 @@ int drive_datagram(struct conn *conn)
 	return result;
 }
 
+int drive_failed(struct conn *conn, int error)
+{
+	int result;
+
+	loop_lock();
+	result = place_hold(conn);
+	if (result == 0) {
+		atomic_store(&conn->error, error);
+		conn->state = CONN_LOST;
+		place_fail(conn);
+	}
+	loop_unlock();
+	conn_unref(conn);
+	return result == 0 ? -EINPROGRESS : -error;
+}
+
 int drive_accepted(struct taps_slot *slot, int fd, const struct security *security)
 {
 	struct stream *stream = atomic_load(&slot->conn);

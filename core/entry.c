@@ -83,6 +83,14 @@ static int kernels(const struct policy *policy, int error)
 	return policy->security || policy->remote.host || policy->remote.port ? -error : TAPS_PASS;
 }
 
+static int fail_again(struct conn *conn, int fd, int error)
+{
+	if (is_non_blocking(fd))
+		return drive_failed(conn, error);
+	conn_unref(conn);
+	return -error;
+}
+
 /* Races, with the name's remembered answer or with what the policy puts in its place. */
 static int race(const struct taps_connect_call *call, const struct policy *policy,
 		const struct names_entry *entry, const struct taps_addr *asked)
@@ -92,13 +100,13 @@ static int race(const struct taps_connect_call *call, const struct policy *polic
 	int64_t now = now_ns();
 	int error = entry ? names_take_failure(asked, entry->name, now) : 0, found;
 
-	if (error)
-		return -error;
-	if (entry && alone && drive_stand_down(entry->name, asked, &thread_mark, now))
+	if (!error && entry && alone && drive_stand_down(entry->name, asked, &thread_mark, now))
 		return TAPS_PASS;
 	conn = conn_new(call, conf, policy, entry);
 	if (!conn)
 		return kernels(policy, ENOMEM);
+	if (error)
+		return fail_again(conn, call->fd, error);
 	conn->thread = &thread_mark;
 	found = lookup_candidates(conn, entry, now);
 	if (found < 0 || (alone && !conn->resolve && conn->race.n <= 1)) {
@@ -342,7 +350,7 @@ static void fork_prepare(void)
 static void fork_parent(void)
 {
 	trace_fork_parent();
-	secure_fork_done();
+	secure_fork_parent();
 	lookup_fork_done();
 	names_fork_done();
 	loop_fork_parent();
@@ -351,7 +359,7 @@ static void fork_parent(void)
 static void fork_child(void)
 {
 	trace_fork_child();
-	secure_fork_done();
+	secure_fork_child();
 	lookup_fork_done();
 	names_fork_done();
 	loop_fork_child();

@@ -291,21 +291,42 @@ static int lay_out(const char *node, const struct addrinfo *hints, const struct 
 	return 0;
 }
 
-int lookup_getaddrinfo(const struct conf *conf, const char *node, const char *service,
-		       const struct addrinfo *hints, struct addrinfo **ret, pid_t thread)
+/* Whose answer it is: the configuration's or our resolver's, before anything is asked. */
+static bool is_ours(const struct conf *conf, const char *name)
 {
-	int family = hints ? hints->ai_family : AF_UNSPEC, n, result;
+	struct taps_addr addr;
+
+	if (conf_hosts(conf, name, &addr, 1) > 0)
+		return true;
+	return conf_resolver(conf) == RESOLVER_TAPS && addr_parse(&addr, name, 0) != 0;
+}
+
+static int answered(const struct conf *conf, const char *node, const struct addrinfo *hints,
+		    const struct addrinfo *kinds, struct addrinfo **ret, pid_t thread)
+{
+	int family = hints ? hints->ai_family : AF_UNSPEC, n;
 	struct taps_addr found[NAMES_ADDRS_MAX];
-	struct addrinfo *kinds;
 
 	n = answer(conf, node, family, found, NAMES_ADDRS_MAX);
 	if (n <= 0)
 		return n;
 	learn(node, family, thread, found, (size_t)n);
+	return lay_out(node, hints, kinds, found, (size_t)n, ret);
+}
+
+/* The service comes first, as in the C library: an unknown one is said before the name is looked up. */
+int lookup_getaddrinfo(const struct conf *conf, const char *node, const char *service,
+		       const struct addrinfo *hints, struct addrinfo **ret, pid_t thread)
+{
+	struct addrinfo *kinds;
+	int result;
+
+	if (!is_ours(conf, node))
+		return TAPS_PASS;
 	result = services(service, hints, &kinds);
 	if (result != 0)
 		return result;
-	result = lay_out(node, hints, kinds, found, (size_t)n, ret);
+	result = answered(conf, node, hints, kinds, ret, thread);
 	taps_host->freeaddrinfo(kinds);
 	return result;
 }

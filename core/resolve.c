@@ -332,6 +332,25 @@ static void library_init(void)
 	ares_library_init(ARES_LIB_INIT_ALL);
 }
 
+/* Not longer than resolv.conf(5) lets the C library ask: `timeout` times `attempts`. */
+static void limit_time(struct resolve *resolve)
+{
+	struct ares_options options;
+	ares_channel channel;
+	int mask = 0;
+	int64_t most;
+
+	if (ares_init(&channel) != ARES_SUCCESS)
+		return;
+	if (ares_save_options(channel, &options, &mask) == ARES_SUCCESS) {
+		most = resolve->now + (int64_t)options.timeout * options.tries * NS_PER_MS;
+		if (most < resolve->limit)
+			resolve->limit = most;
+		ares_destroy_options(&options);
+	}
+	ares_destroy(channel);
+}
+
 /* Opens the channel and reads what c-ares made of resolv.conf. */
 static int open_channel(struct resolve *resolve)
 {
@@ -339,6 +358,7 @@ static int open_channel(struct resolve *resolve)
 	int status, mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS;
 
 	pthread_once(&library_once, library_init);
+	limit_time(resolve);
 	status = ares_init_options(&resolve->channel, &options, mask);
 	if (status != ARES_SUCCESS) {
 		resolve->channel = NULL;

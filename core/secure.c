@@ -74,9 +74,16 @@ void secure_fork_prepare(void)
 		module->fork_prepare();
 }
 
-void secure_fork_done(void)
+void secure_fork_parent(void)
 {
 	if (module)
-		module->fork_done();
+		module->fork_parent();
+	pthread_mutex_unlock(&lock);
+}
+
+void secure_fork_child(void)
+{
+	if (module)
+		module->fork_child();
 	pthread_mutex_unlock(&lock);
 }

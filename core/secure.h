@@ -34,7 +34,8 @@ struct secure_module {
 			       struct layer *below, char reason[SECURE_REASON_MAX]);
 	/* pthread_atfork(3). */
 	void (*fork_prepare)(void);
-	void (*fork_done)(void);
+	void (*fork_parent)(void);
+	void (*fork_child)(void);
 };
 
 /* The module's only symbol. */
@@ -47,6 +48,7 @@ struct layer *secure_layer(const struct security *security, bool server, const s
 /* Is the module there and are the credentials good?  For listen(2), which should fail early. */
 bool secure_check(const struct security *security, bool server, char reason[SECURE_REASON_MAX]);
 void secure_fork_prepare(void);
-void secure_fork_done(void);
+void secure_fork_parent(void);
+void secure_fork_child(void);
 
 #endif

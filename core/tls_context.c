@@ -11,6 +11,7 @@
 
 #include "core/host.h"
 #include "core/tls_pin.h"
+#include "core/tls_trust.h"
 #include "core/tls_verifier.h"
 
 #define TICKETS_PER_KEY 4
@@ -310,14 +311,24 @@ static struct layer *new_layer(struct secure_context *context, const struct secu
 static void fork_prepare(void)
 {
 	pthread_mutex_lock(&lock);
+	tls_trust_fork_prepare();
 	if (tickets)
 		tls_tickets_fork_prepare(tickets);
 }
 
-static void fork_done(void)
+static void fork_parent(void)
 {
 	if (tickets)
 		tls_tickets_fork_done(tickets);
+	tls_trust_fork_parent();
+	pthread_mutex_unlock(&lock);
+}
+
+static void fork_child(void)
+{
+	if (tickets)
+		tls_tickets_fork_done(tickets);
+	tls_trust_fork_child();
 	pthread_mutex_unlock(&lock);
 }
 
@@ -326,7 +337,8 @@ static const struct secure_module tls_module = {
 	.context = get_context,
 	.layer = new_layer,
 	.fork_prepare = fork_prepare,
-	.fork_done = fork_done,
+	.fork_parent = fork_parent,
+	.fork_child = fork_child,
 };
 
 __attribute__((visibility("default"))) const struct secure_module *taps_tls_open(const struct taps_host *host)
