@@ -319,11 +319,22 @@ static bool is_stuck(const struct tls *tls, const uint8_t *data, size_t size)
 	return tls->missing || (lack && tls->lowat > 1 && tls->lowat == (int)(size + lack));
 }
 
+/* The peer's goodbye was read to the last byte: from here on the kernel itself reports the end, as it does
+ * after a FIN, with POLLRDHUP. */
+static bool is_over(int fd, const struct tls_received *got)
+{
+	bool over = got->closed && got->pending == 0;
+
+	if (over)
+		taps_host->shutdown(fd, SHUT_RD);
+	return over;
+}
+
 /* Removes what was used up; keeps one byte back while there is something to report: for ever, once that is
- * the end or an error. */
+ * an error. */
 static void settle(struct tls *tls, int fd, size_t seen, const uint8_t *data, const struct tls_received *got)
 {
-	size_t used = tls->held + got->consumed, back = got->hold && used > 0;
+	size_t used = tls->held + got->consumed, back = got->hold && used > 0 && !is_over(fd, got);
 
 	discard(fd, used - back);
 	tls->held = (uint8_t)back;
@@ -407,7 +418,7 @@ static ssize_t from_pending(struct tls *tls, int fd, const struct iovec *iov, in
 	result = tls_session_recv(tls->session, NULL, 0, iov, n_iov, flags, &got);
 	if (result < 0)
 		return result;
-	if (!got.hold && tls->held) {
+	if (tls->held && (!got.hold || is_over(fd, &got))) {
 		discard(fd, tls->held);
 		tls->held = 0;
 		set_lowat(tls, fd, tls->mark);
@@ -513,6 +524,10 @@ static int tls_finish(struct layer *layer, int fd)
 	if (result == 0)
 		result = flush_locked(tls, fd);
 	pthread_mutex_unlock(&tls->send_lock);
+	/* Were the peer's own goodbye or a ticket still unread at close(2), the kernel would reset the connection,
+	 * and what was sent last be lost (RFC 2525, section 2.17). */
+	if (tls->ready)
+		tls_readable(layer, fd);
 	return result;
 }
 
