@@ -235,6 +235,13 @@ question_for() {
 	esac
 }
 
+reply_of() {
+	case $1 in
+	forking | greeting) echo "heard 5 $MARKER" ;;
+	*) echo "$HELLO" ;;
+	esac
+}
+
 # tls_client CLIENT PORT: sends standard input, and prints what comes to the end.
 tls_client() {
 	local bound=(timeout -k 1 20) port=$2
