@@ -7,6 +7,7 @@
 #define TAPS_CORE_CONN_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include "conf/policy.h"
 #include "core/api.h"
@@ -68,6 +69,11 @@ struct conn {
 	char reason[320]; /* why the most preferred candidate failed, where a layer has words for it */
 	const char *identity;      /* a name that the policy gives the peer, or NULL: conn->name */
 };
+
+static inline struct conn *conn_of(struct loop_client *client)
+{
+	return (struct conn *)((char *)client - offsetof(struct conn, client));
+}
 
 /* Makes a connection for the call; takes the policy and a reference to conf.  NULL when memory is short. */
 struct conn *conn_new(const struct taps_connect_call *call, struct conf *conf, const struct policy *policy,

@@ -15,9 +15,6 @@
 #include "core/trace.h"
 #include "core/wait.h"
 
-#define SELF_RACE_NS NS_PER_S
-#define BUSY_NS (2 * NS_PER_MS) /* how often a second thread looks whether the first is done */
-
 /* One line that says who was refused, why, and by which rule. */
 static void say_refused(const struct conn *conn)
 {
@@ -81,15 +78,6 @@ static int race_here(struct conn *conn)
 	}
 }
 
-/* After a failure the kernel keeps a socket half-way (connect(2) would say ECONNABORTED once); a
- * disconnect makes it as new, as the kernel's own failing connect leaves it. */
-static void make_new(int fd)
-{
-	struct sockaddr none = {.sa_family = AF_UNSPEC};
-
-	taps_host->connect(fd, &none, sizeof(none));
-}
-
 static int finish_here(struct conn *conn)
 {
 	int result = -atomic_load(&conn->error);
@@ -97,8 +85,8 @@ static int finish_here(struct conn *conn)
 	note_outcome(conn);
 	if (conn->state == CONN_WON)
 		result = place_win(conn);
-	else
-		make_new(conn->app_fd);
+	if (result < 0)
+		tcp_disconnect(conn->app_fd);
 	conn_cancel(conn);
 	return result;
 }
@@ -167,24 +155,13 @@ static void drop_stale(void)
 	}
 }
 
-static int64_t patience_end(int fd, int64_t now)
-{
-	struct timeval limit = {0};
-	socklen_t len = sizeof(limit);
-
-	if (taps_host->getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &len) != 0 ||
-	    (limit.tv_sec == 0 && limit.tv_usec == 0))
-		return INT64_MAX;
-	return now + limit.tv_sec * NS_PER_S + limit.tv_usec * 1000;
-}
-
 /* The application's own time limit, shared out so that every candidate gets its turn within it, down
  * to the floor of RFC 8305 §5. */
 static void limit_patience(struct conn *conn, int64_t now)
 {
 	int64_t share;
 
-	conn->patience_end = patience_end(conn->app_fd, now);
+	conn->patience_end = wait_limit(conn->app_fd, SO_SNDTIMEO, now);
 	if (conn->patience_end == INT64_MAX)
 		return;
 	share = (conn->patience_end - now) / (conn->race.n + 1);
@@ -227,11 +204,6 @@ int drive_here(struct conn *conn)
 	conn->interrupted = false;
 	go_behind(conn);
 	return result;
-}
-
-static struct conn *conn_of(struct loop_client *client)
-{
-	return (struct conn *)((char *)client - offsetof(struct conn, client));
 }
 
 /* Short of memory at the very end, the connection is lost after all. */
@@ -296,7 +268,7 @@ static int hand_back(struct conn *conn, int error)
 		return -EINPROGRESS;
 	}
 	if (conn->race.n > 0 && conn->race.leaf[0].started != RACE_NEVER)
-		make_new(fd);
+		tcp_disconnect(fd);
 	return conn_is_bound_to_core(conn) ? error : TAPS_PASS;
 }
 
@@ -339,15 +311,15 @@ static void keep_going(struct conn *conn)
 static int finish_at_once(struct conn *conn)
 {
 	bool held = conn->own_fd >= 0;
-	int result = -EINPROGRESS;
+	int result = -atomic_load(&conn->error);
 
 	note_outcome(conn);
-	if (conn->state == CONN_WON) {
-		if (place_win(conn) < 0)
-			result = -ENOMEM;
+	if (conn->state == CONN_WON)
+		result = place_win(conn);
+	if (result == 0) {
+		result = -EINPROGRESS;
 	} else {
-		result = -atomic_load(&conn->error);
-		make_new(held ? conn->own_fd : conn->app_fd);
+		tcp_disconnect(held ? conn->own_fd : conn->app_fd);
 		if (held)
 			place_restore(conn);
 		place_drop(conn);
@@ -464,110 +436,4 @@ int drive_accepted(struct taps_slot *slot, int fd, const struct security *securi
 	handle_unref((struct handle *)stream);
 	loop_unlock();
 	return drive_behind(conn);
-}
-
-struct self_race {
-	const char *name;
-	const struct taps_addr *addr;
-	const void *thread;
-	int64_t now;
-	bool found;
-};
-
-static void look(struct loop_client *client, void *arg)
-{
-	struct conn *conn = conn_of(client);
-	struct self_race *self = arg;
-
-	if (conn->state != CONN_RACING || conn->thread != self->thread || strcmp(conn->name, self->name) != 0)
-		return;
-	if (addr_equal_host(&conn->asked, self->addr) || self->now - conn->begun > SELF_RACE_NS)
-		return;
-	race_stand_down(&conn->race);
-	self->found = true;
-}
-
-bool drive_stand_down(const char *name, const struct taps_addr *addr, const void *thread, int64_t now)
-{
-	struct self_race self = {name, addr, thread, now, false};
-
-	loop_lock();
-	loop_each(look, &self);
-	loop_unlock();
-	return self.found;
-}
-
-/* The application believes that its socket is connecting; if its own attempt ended (or never began) the
- * kernel must be told to begin one. */
-static void keep_trying(struct conn *conn)
-{
-	const struct attempt *first = &conn->attempts[0];
-	struct sockaddr_storage peer;
-	socklen_t len = sizeof(peer);
-
-	if (conn->state != CONN_RACING || (first->own && first->top))
-		return;
-	if (taps_host->getpeername(conn->own_fd, (struct sockaddr *)&peer, &len) == 0)
-		return;
-	make_new(conn->own_fd);
-	taps_host->connect(conn->own_fd, &conn->passed.sa, addr_len(&conn->passed));
-}
-
-void drive_restore(struct taps_slot *slot)
-{
-	struct conn *conn;
-
-	loop_lock();
-	conn = atomic_load(&slot->conn);
-	if (conn && (atomic_load(&slot->flags) & SLOT_BUSY)) {
-		atomic_store(&conn->abandoned, true);
-	} else if (conn && (atomic_load(&slot->flags) & (SLOT_DISGUISED | SLOT_LAYERED))) {
-		place_renew(slot);
-	} else if (conn && (atomic_load(&slot->flags) & (SLOT_CONNECTING | SLOT_FAILED))) {
-		atomic_store(&conn->abandoned, true);
-		conn_ref(conn);
-		keep_trying(conn);
-		place_restore(conn);
-		if (conn->state == CONN_RACING)
-			loop_wake();
-		else
-			place_drop(conn);
-		conn_unref(conn);
-	}
-	loop_unlock();
-}
-
-/* The loop may be at the end of the same race: both may drop what conn holds. */
-void drive_released(void *arg)
-{
-	struct conn *conn = arg;
-
-	atomic_store(&conn->released, true);
-	if (conn->state != CONN_RACING)
-		place_drop(conn);
-	else if (!conn->blocking)
-		loop_wake();
-	conn_unref(conn);
-}
-
-int drive_settle(struct taps_slot *slot, int fd)
-{
-	int64_t end = slot->own_fd >= 0 ? patience_end(slot->own_fd, now_ns()) : INT64_MAX;
-
-	while (atomic_load(&slot->flags) & (SLOT_CONNECTING | SLOT_BUSY)) {
-		bool busy = atomic_load(&slot->flags) & SLOT_BUSY;
-		/* No placeholder is ever writable, a connected socket always is: whichever file is
-		 * looked at. */
-		struct pollfd placeholder = {.fd = fd, .events = POLLIN | POLLOUT};
-		int64_t now = now_ns(), wake = now + (busy ? BUSY_NS : NS_PER_S);
-		int result = wait_fds(&placeholder, !busy, wake < end ? wake : end, now);
-
-		if (now >= end)
-			return -EALREADY;
-		if (result == -EINTR && !wait_interrupted(end != INT64_MAX))
-			continue;
-		if (result < 0)
-			return result;
-	}
-	return 0;
 }

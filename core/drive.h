@@ -17,8 +17,8 @@ int drive_behind(struct conn *conn);
  * placeholder.  Returns -EINPROGRESS, or -errno: the connection is lost. */
 int drive_accepted(struct taps_slot *slot, int fd, const struct security *security);
 
-/* A candidate that failed a moment ago fails again: a non-blocking connect() is told so as the kernel tells it,
- * by an event.  Returns -EINPROGRESS or -error.  Takes the caller's reference to conn. */
+/* A candidate that failed a moment ago fails again: a non-blocking connect() is told so as the kernel
+ * tells it, by an event.  Returns -EINPROGRESS or -error.  Takes the caller's reference to conn. */
 int drive_failed(struct conn *conn, int error);
 /* connect(2) of a datagram socket: done at once, on the application's own file; 0 or -errno.  Takes the
  * caller's reference to conn. */

@@ -57,6 +57,15 @@ struct layer_ops {
 	size_t (*pending)(struct layer *layer);
 	/* Says goodbye in the sending direction; flush() sends it. */
 	int (*finish)(struct layer *layer, int fd);
+	/* The connection was handed to another process (true), or came back: until it does, each call of the
+	 * data path that begins after this returns -ESTALE without touching the socket. */
+	void (*gone)(struct layer *layer, bool gone);
+	/* While quiet, nothing is sent that is not asked for by send() or finish(): answers and what is kept
+	 * wait, and flush() returns 0. */
+	void (*quiet)(struct layer *layer, bool quiet);
+	/* fork(2) is about to happen, or is over: holds every lock of the layer's, lets them go. */
+	void (*hold)(struct layer *layer);
+	void (*let_go)(struct layer *layer);
 	/* Why it failed, in one line; "" if it did not. */
 	const char *(*reason)(struct layer *layer);
 
@@ -99,6 +108,9 @@ struct layer *tcp_layer(const struct tcp_options *options);
  * `fd`, which stays the caller's.  NULL when memory is short. */
 struct layer *udp_layer(int fd, const struct taps_addr *remote);
 
+/* After a failure the kernel keeps a socket half-way (connect(2) would say ECONNABORTED once); a disconnect
+ * makes it as new, as the kernel's own failing connect leaves it. */
+void tcp_disconnect(int fd);
 /* The chain's transport lets go of its descriptor, which the caller now has under another number. */
 void layer_disown(struct layer *top, int fd);
 /* The transport's descriptor changed its number (the file is the same): before the next connect step. */

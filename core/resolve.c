@@ -335,19 +335,16 @@ static void library_init(void)
 /* Not longer than resolv.conf(5) lets the C library ask: `timeout` times `attempts`. */
 static void limit_time(struct resolve *resolve)
 {
-	struct ares_options options;
+	struct ares_options options = {0};
 	ares_channel channel;
-	int mask = 0;
-	int64_t most;
+	int mask, status = ares_init(&channel);
 
-	if (ares_init(&channel) != ARES_SUCCESS)
+	if (status != ARES_SUCCESS)
 		return;
-	if (ares_save_options(channel, &options, &mask) == ARES_SUCCESS) {
-		most = resolve->now + (int64_t)options.timeout * options.tries * NS_PER_MS;
-		if (most < resolve->limit)
-			resolve->limit = most;
-		ares_destroy_options(&options);
-	}
+	if (ares_save_options(channel, &options, &mask) == ARES_SUCCESS &&
+	    (int64_t)options.timeout * options.tries * NS_PER_MS < LIMIT_NS)
+		resolve->limit = resolve->now + (int64_t)options.timeout * options.tries * NS_PER_MS;
+	ares_destroy_options(&options);
 	ares_destroy(channel);
 }
 

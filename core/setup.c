@@ -159,6 +159,7 @@ struct conf *setup_configuration(bool *ret_fail_closed)
 	if (read_configuration(&conf, &problem) == 0)
 		return conf;
 	*ret_fail_closed = problem.security;
-	wait_say("%s: %s", problem.text, problem.security ? "no connection is made" : "configuration ignored");
+	wait_say("%s: %s", problem.text,
+		 problem.security ? "no connection is made" : "configuration ignored");
 	return conf_default();
 }

@@ -174,3 +174,10 @@ int layer_fd(const struct layer *top)
 
 	return tcp ? tcp->options.fd : -1;
 }
+
+void tcp_disconnect(int fd)
+{
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+
+	taps_host->connect(fd, &none, sizeof(none));
+}

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/time.h>
 #include <time.h>
 
 #include "core/host.h"
@@ -24,6 +25,17 @@ int wait_fds(struct pollfd *fds, unsigned n, int64_t end, int64_t now)
 	result = taps_host->ppoll(fds, n, timeout, NULL) < 0 ? -errno : 0;
 	taps_host->enter();
 	return result;
+}
+
+int64_t wait_limit(int fd, int option, int64_t now)
+{
+	struct timeval limit = {0};
+	socklen_t len = sizeof(limit);
+
+	if (taps_host->getsockopt(fd, SOL_SOCKET, option, &limit, &len) != 0 ||
+	    (limit.tv_sec == 0 && limit.tv_usec == 0))
+		return INT64_MAX;
+	return now + limit.tv_sec * NS_PER_S + limit.tv_usec * 1000;
 }
 
 /* poll(2) cannot tell which handler ran, so: is there one that does not restart? */
