@@ -1,6 +1,7 @@
 /* Reads every packet of an interface and looks for a text in it, as somebody on the wire would.
  *
- * usage: capture INTERFACE TEXT.  On SIGUSR1, once all that came before is looked at, it prints how many packets
+ * usage: capture INTERFACE TEXT.  On SIGUSR1, once all that came before is looked at, it prints how many
+ * packets
  * there were since the last time, how many held the text, and how many the kernel dropped. */
 #include <arpa/inet.h>
 #include <err.h>

@@ -2,7 +2,7 @@
  *
  * usage: transfer server PORT [greet]            one process for each connection, as long as it lives
  *        transfer HOST PORT down BYTES           the server sends and closes
- *        transfer HOST PORT up BYTES             the client sends, shuts down its half, and gets the count back
+ *        transfer HOST PORT up BYTES       the client sends, shuts down its half, and gets the count back
  *        transfer HOST PORT both BYTES           both send at once, each from a thread of its own
  *        transfer HOST PORT ask TIMES            so many small questions and answers on one connection
  *        transfer HOST PORT say NUMBER           gets it back
@@ -97,7 +97,8 @@ static uint64_t receive_stream(int fd, uint64_t stop)
 	static unsigned char data[8 * BLOCK], want[BLOCK];
 	uint64_t done = 0, number = UINT64_MAX, i, n;
 
-	while (done < stop && (n = read_some(fd, data, stop - done < sizeof(data) ? stop - done : sizeof(data))) > 0)
+	while (done < stop &&
+	       (n = read_some(fd, data, stop - done < sizeof(data) ? stop - done : sizeof(data))) > 0)
 		for (i = 0; i < n; i++, done++) {
 			if (done / BLOCK != number)
 				fill(want, number = done / BLOCK);
@@ -157,14 +158,16 @@ static void count(int fd, uint64_t unused)
 	char line[32];
 
 	(void)unused;
-	write_all(fd, line, (size_t)sprintf(line, "%llu\n", (unsigned long long)receive_stream(fd, UINT64_MAX)));
+	write_all(fd, line,
+		  (size_t)sprintf(line, "%llu\n", (unsigned long long)receive_stream(fd, UINT64_MAX)));
 }
 
 static void repeat(int fd, uint64_t number)
 {
 	char line[128];
 
-	write_all(fd, line, (size_t)snprintf(line, sizeof(line), "heard %llu %s\n", (unsigned long long)number, marker));
+	write_all(fd, line,
+		  (size_t)snprintf(line, sizeof(line), "heard %llu %s\n", (unsigned long long)number, marker));
 }
 
 static const struct {
@@ -325,6 +328,7 @@ int main(int argc, char **argv)
 	else if (argc >= 4)
 		client(dial(argv[1], argv[2]), argv[3], argc > 4 ? strtoull(argv[4], NULL, 0) : 0);
 	else
-		errx(2, "usage: transfer server PORT [greet] | transfer HOST PORT down|up|both|ask|say|greeting [N]");
+		errx(2, "usage: transfer server PORT [greet] | "
+			"transfer HOST PORT down|up|both|ask|say|greeting [N]");
 	return 0;
 }
