@@ -76,9 +76,9 @@ static int explain_time(const struct judged *judged, bool expired, struct tls_ve
 		if ((expired ? limit >= now : limit <= now) || !gmtime_r(&limit, &tm) ||
 		    !strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm))
 			continue;
-		return tls_reason_set(&ret->reason, -EPROTO, "the %s %s on %s",
+		return tls_reason_set(&ret->reason, -EPROTO, "the %s %s %s",
 				      i ? "issuer's certificate" : "certificate",
-				      expired ? "expired" : "is not valid before", date);
+				      expired ? "expired on" : "is not valid before", date);
 	}
 	return tls_reason_set(&ret->reason, -EPROTO, "a certificate of the chain %s",
 			      expired ? "has expired" : "is not valid yet");
