@@ -395,6 +395,24 @@ int drive_datagram(struct conn *conn)
 	return result;
 }
 
+/* Programs clear a pending error after connect(2) and before they wait (ruby does): an event that comes at
+ * once would be lost on them. */
+#define FAIL_LATER_NS (10 * NS_PER_MS)
+
+static bool run_failing(struct loop_client *client, int64_t now)
+{
+	struct conn *conn = conn_of(client);
+
+	if (now < client->deadline && !atomic_load(&conn->abandoned) && !atomic_load(&conn->released))
+		return true;
+	if (!atomic_load(&conn->abandoned) && conn_hold_slot(conn)) {
+		conn->state = CONN_LOST;
+		place_fail(conn);
+		conn_release_slot(conn);
+	}
+	return false;
+}
+
 int drive_failed(struct conn *conn, int error)
 {
 	int result;
@@ -403,11 +421,18 @@ int drive_failed(struct conn *conn, int error)
 	result = place_hold(conn);
 	if (result == 0) {
 		atomic_store(&conn->error, error);
-		conn->state = CONN_LOST;
-		place_fail(conn);
+		conn->client.run = run_failing;
+		conn->client.done = done_behind;
+		conn->client.deadline = now_ns() + FAIL_LATER_NS;
+		result = loop_add(&conn->client);
+		if (result < 0) {
+			place_restore(conn);
+			place_drop(conn);
+		}
 	}
 	loop_unlock();
-	conn_unref(conn);
+	if (result < 0)
+		conn_unref(conn);
 	return result == 0 ? -EINPROGRESS : -error;
 }
 

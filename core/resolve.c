@@ -7,6 +7,7 @@
  * everything that the race depends on is decided here by the `now` that is handed in. */
 #include "core/resolve.h"
 #include "core/host.h"
+#include "core/resolv.h"
 
 #include <ares.h>
 #include <arpa/nameser.h>
@@ -18,7 +19,6 @@
 #include <strings.h>
 
 #define NEVER INT64_MAX
-#define LIMIT_NS (10 * NS_PER_S) /* of everything, as the C library's default of 5 s twice */
 #define TRY_MS 1000              /* first retransmission; doubles */
 #define TRIES 4
 #define FAMILY_MAX (RESOLVE_ADDRS_MAX / 2) /* one family's long answer must not crowd out the other's */
@@ -332,22 +332,6 @@ static void library_init(void)
 	ares_library_init(ARES_LIB_INIT_ALL);
 }
 
-/* Not longer than resolv.conf(5) lets the C library ask: `timeout` times `attempts`. */
-static void limit_time(struct resolve *resolve)
-{
-	struct ares_options options = {0};
-	ares_channel channel;
-	int mask, status = ares_init(&channel);
-
-	if (status != ARES_SUCCESS)
-		return;
-	if (ares_save_options(channel, &options, &mask) == ARES_SUCCESS &&
-	    (int64_t)options.timeout * options.tries * NS_PER_MS < LIMIT_NS)
-		resolve->limit = resolve->now + (int64_t)options.timeout * options.tries * NS_PER_MS;
-	ares_destroy_options(&options);
-	ares_destroy(channel);
-}
-
 /* Opens the channel and reads what c-ares made of resolv.conf. */
 static int open_channel(struct resolve *resolve)
 {
@@ -355,7 +339,6 @@ static int open_channel(struct resolve *resolve)
 	int status, mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS;
 
 	pthread_once(&library_once, library_init);
-	limit_time(resolve);
 	status = ares_init_options(&resolve->channel, &options, mask);
 	if (status != ARES_SUCCESS) {
 		resolve->channel = NULL;
@@ -406,7 +389,7 @@ static struct resolve *make(int family, uint16_t port, int64_t resolution_delay,
 	resolve->port = port;
 	resolve->delay = resolution_delay;
 	resolve->now = now;
-	resolve->limit = now + LIMIT_NS;
+	resolve->limit = now + resolv_patience("/etc/resolv.conf");
 	resolve->deadline = NEVER;
 	resolve->error = EAI_NONAME;
 	return resolve;
