@@ -29,12 +29,12 @@ int main(int argc, char **argv)
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	SHOW(peer_connect(other, &peer));
 	SHOW(peer_connect(fd, &peer));
-	show_in_time(begin, 9);
+	show_in_time(begin, 4);
 	show_error(fd);
 	show_poll(fd, POLLIN | POLLOUT, 0);
 	SHOW(send(fd, "x", 1, MSG_NOSIGNAL));
 	show_poll(other, POLLIN | POLLOUT, PATIENCE_MS);
-	show_in_time(begin, 9);
+	show_in_time(begin, 4);
 	show_error(other);
 	show_error(other);
 	SHOW(recv(other, &byte, 1, 0));

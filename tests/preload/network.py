@@ -51,7 +51,7 @@ table inet losses {{
 
 SYSCTLS = {
     "net.ipv4.tcp_fastopen": "3",
-    "net.ipv4.tcp_syn_retries": "2",
+    "net.ipv4.tcp_syn_retries": "1",
     "net.ipv4.tcp_no_metrics_save": "1",
     "net.ipv4.ip_local_port_range": "10000 65000",
     "net.ipv4.tcp_tw_reuse": "1",

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -201,6 +202,36 @@ static void connect_in_handler(int number)
 	errno = saved;
 }
 
+static sigjmp_buf way_out;
+
+static void jump(int number)
+{
+	(void)number;
+	siglongjmp(way_out, 1);
+}
+
+/* How programs without threads limited their look-ups and connects. */
+static void handler_jumps(void)
+{
+	say("-- a handler jumps out of connect");
+	struct peer peer = net_peer(SLOW);
+	int fd = net_socket(&peer, 0);
+
+	handle(jump, 0);
+	if (sigsetjmp(way_out, 1) == 0) {
+		alarm_in(100);
+		peer_connect(fd, &peer);
+		say("connected too soon");
+	}
+	show_poll(fd, POLLOUT, 0);
+	SHOW(close(fd));
+	for (int i = 0; i < 2; i++) {
+		fd = net_connect(ECHO);
+		show_echo(fd, "none the worse");
+		SHOW(close(fd));
+	}
+}
+
 static void handler_closes(void)
 {
 	say("-- a handler closes the socket that is being connected");
@@ -293,6 +324,7 @@ int main(int argc, char **argv)
 		limited_connect();
 		limited_and_interrupted();
 		interrupted_waits();
+		handler_jumps();
 		handler_closes();
 		handler_writes();
 		handler_connects();
