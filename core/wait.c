@@ -38,6 +38,12 @@ int64_t wait_limit(int fd, int option, int64_t now)
 	return now + limit.tv_sec * NS_PER_S + limit.tv_usec * 1000;
 }
 
+/* Raised by the program's own faults, not while it waits. */
+static bool is_fault(int sig)
+{
+	return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP || sig == SIGABRT;
+}
+
 /* poll(2) cannot tell which handler ran, so: is there one that does not restart? */
 bool wait_interrupted(bool timed)
 {
@@ -47,7 +53,7 @@ bool wait_interrupted(bool timed)
 	if (timed)
 		return true;
 	for (sig = 1; sig < NSIG; sig++) {
-		if (sig == SIGKILL || sig == SIGSTOP || sigaction(sig, NULL, &action) != 0)
+		if (is_fault(sig) || sig == SIGKILL || sig == SIGSTOP || sigaction(sig, NULL, &action) != 0)
 			continue;
 		if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN &&
 		    !(action.sa_flags & SA_RESTART))
