@@ -34,6 +34,7 @@ struct tls {
 	bool ready;
 	bool finished; /* close_notify was queued */
 	int error;     /* handshake: for good */
+	int shaking;   /* the handshake's descriptor */
 	pthread_mutex_t recv_lock;
 	pthread_mutex_t send_lock;
 	struct tls_out out;
@@ -224,10 +225,24 @@ static int handshake_input(struct tls *tls, int fd, bool *ret_progress)
 	return result;
 }
 
+/* tls_sender */
+static size_t send_message(void *context, const struct iovec *iov, int n)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
+	struct tls *tls = context;
+	ssize_t sent;
+
+	if (tls->out.sent < tls->out.size)
+		return 0;
+	sent = taps_host->sendmsg(tls->shaking, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return sent < 0 ? 0 : (size_t)sent;
+}
+
 static int begin_handshake(struct tls *tls, int64_t now)
 {
 	size_t used;
 
+	tls_session_set_sender(tls->session, send_message, tls);
 	tls->deadline = tls->timeout > 0 ? now + tls->timeout : INT64_MAX;
 	return tls_session_handshake(tls->session, NULL, 0, &used);
 }
@@ -247,6 +262,7 @@ static int shake(struct tls *tls, int fd, int64_t now)
 	bool progress = true;
 	int result;
 
+	tls->shaking = fd;
 	result = tls->deadline == 0 ? begin_handshake(tls, now) : TLS_WANT_INPUT;
 	while (result >= 0 && result != TLS_DONE && progress) {
 		int sent = tls_flush(&tls->layer, fd);

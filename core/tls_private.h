@@ -79,6 +79,8 @@ struct tls_session {
 	uint8_t *sink;     /* where push writes to, during tls_session_seal(); else to `out` */
 	size_t sink_room, sink_len;
 	struct tls_queue out;
+	tls_sender *send; /* during the handshake, in front of `out` */
+	void *send_context;
 
 	struct tls_pending *pending, **pending_end;
 	_Atomic size_t pending_size;

@@ -58,6 +58,12 @@ enum tls_progress {
  * At TLS_DONE the next unused byte begins a record.  Send tls_session_take_output() after every call, before
  * waiting, even after a failure (the alert).  Returns enum tls_progress, or -errno for good. */
 int tls_session_handshake(struct tls_session *session, const void *in, size_t len, size_t *ret_consumed);
+/* Sends what the kernel takes of a message of the handshake without waiting; returns how many bytes. */
+typedef size_t tls_sender(void *context, const struct iovec *iov, int n);
+/* From here on handshake messages go out as soon as they are made, as far as `send` takes them, so that the
+ * peer works on the first while the next is made; what it does not take is queued output as before.  It is
+ * called with the session's lock held, by tls_session_handshake() alone. */
+void tls_session_set_sender(struct tls_session *session, tls_sender *send, void *context);
 /* The peer ended its direction without a close_notify (RFC 8446 §6.1).  Returns -ECONNRESET and leaves a
  * reason; 0 if the close_notify had come. */
 int tls_session_truncated(struct tls_session *session);

@@ -1,5 +1,7 @@
 #include "core/tls_transport.h"
 
+#include "core/tls_cursor.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,26 +28,34 @@ static int queue_reserve(struct tls_queue *queue, size_t more)
 	return 0;
 }
 
+/* Messages of the handshake go out at once, in order.  Returns the bytes that did. */
+static size_t send_now(struct tls_session *session, const giovec_t *iov, int n)
+{
+	if (!session->send || session->state != TLS_HANDSHAKING || session->out.start < session->out.end)
+		return 0;
+	return session->send(session->send_context, iov, n);
+}
+
 /* gnutls_vec_push_func */
 static ssize_t push(gnutls_transport_ptr_t pointer, const giovec_t *iov, int n)
 {
 	struct tls_session *session = pointer;
-	size_t total = 0;
+	struct tls_cursor from = {.iov = iov, .n = n};
+	size_t total = tls_cursor_left(&from), left;
 	bool fits;
 
-	for (int i = 0; i < n; i++)
-		total += iov[i].iov_len;
-	fits = session->out.start == session->out.end && session->sink_room - session->sink_len >= total;
-	if (!fits && queue_reserve(&session->out, total)) {
+	tls_cursor_skip(&from, send_now(session, iov, n));
+	left = tls_cursor_left(&from);
+	if (!left)
+		return (ssize_t)total;
+	fits = session->out.start == session->out.end && session->sink_room - session->sink_len >= left;
+	if (!fits && queue_reserve(&session->out, left)) {
 		gnutls_transport_set_errno(session->tls, ENOMEM);
 		return -1;
 	}
-	for (int i = 0; i < n; i++) {
-		uint8_t *to = fits ? session->sink + session->sink_len : session->out.data + session->out.end;
-
-		memcpy(to, iov[i].iov_base, iov[i].iov_len);
-		*(fits ? &session->sink_len : &session->out.end) += iov[i].iov_len;
-	}
+	tls_cursor_copy(&from, fits ? session->sink + session->sink_len : session->out.data + session->out.end,
+			left, false);
+	*(fits ? &session->sink_len : &session->out.end) += left;
 	return (ssize_t)total;
 }
 
@@ -81,6 +91,14 @@ void tls_transport_attach(struct tls_session *session)
 	gnutls_transport_set_vec_push_function(session->tls, push);
 	gnutls_transport_set_pull_function(session->tls, pull);
 	gnutls_transport_set_pull_timeout_function(session->tls, pull_timeout);
+}
+
+void tls_session_set_sender(struct tls_session *session, tls_sender *send, void *context)
+{
+	pthread_mutex_lock(&session->lock);
+	session->send = send;
+	session->send_context = context;
+	pthread_mutex_unlock(&session->lock);
 }
 
 void tls_transport_open(struct tls_session *session, const void *in, size_t len)

@@ -302,6 +302,50 @@ static void verifier_is_not_asked(void **state)
 	fixture_pair_close(&pair);
 }
 
+/* A kernel that takes at most `most` bytes, of each message but every third. */
+struct kernel {
+	struct fixture_wire *wire;
+	size_t most, messages, bytes;
+};
+
+static size_t kernel_takes(void *context, const struct iovec *iov, int n)
+{
+	struct kernel *kernel = context;
+	size_t room = kernel->messages++ % 3 == 2 ? 0 : kernel->most, taken = 0;
+
+	for (int i = 0; i < n && room > taken; i++) {
+		size_t len = iov[i].iov_len < room - taken ? iov[i].iov_len : room - taken;
+
+		fixture_wire_put(kernel->wire, iov[i].iov_base, len);
+		taken += len;
+	}
+	kernel->bytes += taken;
+	return taken;
+}
+
+/* Messages that are sent as they are made, whole or in part, and the rest behind them. */
+static void sent_at_once(void **state)
+{
+	static const size_t most[] = {100000, 1, 50, 0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(most) / sizeof(most[0]); i++) {
+		struct fixture_pair pair;
+		struct kernel client = {&pair.to_server, most[i], 0, 0}, server = {&pair.to_client, most[i], 0, 0};
+
+		fixture_pair_open(&pair, &world.client_options, &world.server_options, "server.example", NULL);
+		tls_session_set_sender(pair.client, kernel_takes, &client);
+		tls_session_set_sender(pair.server, kernel_takes, &server);
+		fixture_pair_shake(&pair, 0);
+		assert_int_equal(pair.client_result, TLS_DONE);
+		assert_int_equal(pair.server_result, TLS_DONE);
+		/* The server's hello went ahead of the rest, unless it was held up. */
+		assert_true(most[i] < 1000 ? server.messages >= 1 : server.messages >= 2);
+		assert_true(most[i] == 0 ? !server.bytes : server.bytes >= 1);
+		fixture_pair_close(&pair);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +359,7 @@ int main(void)
 		cmocka_unit_test(verifier_accepts),
 		cmocka_unit_test(verifier_refuses),
 		cmocka_unit_test(verifier_is_not_asked),
+		cmocka_unit_test(sent_at_once),
 	};
 
 	return cmocka_run_group_tests_name("tls_handshake", tests, setup, NULL);
