@@ -1,4 +1,4 @@
-/* Clients that try every answer in turn, those that race by themselves, and those that look up in a thread. */
+/* Clients that try every answer in turn, that race by themselves, that look up in a thread. */
 #include "tests/preload/support/net.h"
 
 #include <fcntl.h>
@@ -64,7 +64,15 @@ static int begin_one(const struct addrinfo *at)
 	return fd;
 }
 
-/* Happy eyeballs of the program's own: the second attempt begins a little later, the first to connect wins. */
+static bool is_connected(int fd)
+{
+	int error = -1;
+	socklen_t len = sizeof(error);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && !error;
+}
+
+/* Happy eyeballs of its own: the second attempt begins a little later, the first to connect wins. */
 static void by_itself(void)
 {
 	say("-- a program that races by itself");
@@ -79,11 +87,11 @@ static void by_itself(void)
 		}
 		poll(fds, (nfds_t)n, STAGGER_MS);
 		for (int at = 0; at < n; at++) {
-			int error = -1;
-			socklen_t len = sizeof(error);
-			if (fds[at].revents && getsockopt(fds[at].fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && !error)
+			if (!fds[at].revents)
+				continue;
+			if (is_connected(fds[at].fd))
 				winner = at;
-			else if (fds[at].revents)
+			else
 				fds[at].fd = ~fds[at].fd;
 		}
 	}

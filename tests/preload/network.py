@@ -22,10 +22,12 @@ NAMES = {
     "dead4": ["192.0.2.3", "192.0.2.200"],
     "mixed": ["192.0.2.3", "fd00::10"],
 }
-# The client has no address of fd00::/8: the label of its source differs, and IPv4 sorts first (RFC 6724, rule 5).
+# The client has no address of fd00::/8: the label of its source differs, and IPv4 sorts first (RFC 6724 §6,
+# rule 5).
 CLIENT = ["192.0.2.2/24", "2001:db8::2/64"]
 # The dead IPv4 address shares 31 bits with the client's: it sorts before the good one (RFC 6724, rule 9).
-SERVER = ["192.0.2.3/24", "192.0.2.200/24", "2001:db8::10/64", "2001:db8::66/64", "2001:db8::77/64", "fd00::10/64"]
+SERVER = ["192.0.2.3/24", "192.0.2.200/24", "2001:db8::10/64", "2001:db8::66/64", "2001:db8::77/64",
+          "fd00::10/64"]
 
 LOSSES = f"""
 table inet losses {{
@@ -123,7 +125,8 @@ def build(folder):
     for prefix, device, addresses in (([], "c0", CLIENT), (server, "s0", SERVER)):
         run(*prefix, "ip", "link", "set", device, "up")
         for address in addresses:
-            run(*prefix, "ip", "addr", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
+            flags = ["nodad"] if ":" in address else []
+            run(*prefix, "ip", "addr", "add", address, "dev", device, *flags)
         run(*prefix, "nft", "-f", "-", text=LOSSES)
     run("ip", "route", "add", "fd00::/64", "dev", "c0")
     start_names(folder, server)
@@ -133,17 +136,19 @@ def build(folder):
 def start_names(folder, server):
     """dnsmasq on the server host, and this mount namespace's resolver configuration to go with it."""
     replace_file("/etc/resolv.conf", "nameserver 192.0.2.200\noptions timeout:2 attempts:3\n", folder)
-    replace_file("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n", folder)
-    replace_file("/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n192.0.2.99 filed.test alias.test\n",
+    replace_file("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n",
                  folder)
+    replace_file("/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
+                 "192.0.2.99 filed.test alias.test\n", folder)
     replace_file("/etc/gai.conf", "", folder)
     # dnsmasq gives the records of one name in the reverse of the order in which it read them.
-    records = [f"host-record={name}.test,{address}" for name, list_ in NAMES.items() for address in reversed(list_)]
+    records = [f"host-record={name}.test,{address}"
+               for name, addresses in NAMES.items() for address in reversed(addresses)]
     config = pathlib.Path(folder, "dnsmasq.conf")
     config.write_text("\n".join(records) + "\n")
-    subprocess.Popen([*server, "dnsmasq", "--keep-in-foreground", f"--conf-file={config}", "--no-resolv", "--no-hosts",
-                      "--local=/test/", "--local=/arpa/", "--user=root", "--listen-address=192.0.2.200",
-                      "--bind-interfaces", "--no-round-robin", "--pid-file=", "--cache-size=0",
+    subprocess.Popen([*server, "dnsmasq", "--keep-in-foreground", f"--conf-file={config}", "--no-resolv",
+                      "--no-hosts", "--local=/test/", "--local=/arpa/", "--user=root",
+                      "--listen-address=192.0.2.200", "--bind-interfaces", "--no-round-robin", "--pid-file=", "--cache-size=0",
                       "--dns-forward-max=5000"])
     end = time.monotonic() + 10
     while subprocess.run(["getent", "ahosts", "well.test"], stdout=subprocess.DEVNULL).returncode != 0:
