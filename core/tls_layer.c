@@ -16,6 +16,7 @@
 
 #define SCRATCH_SIZE (LAYER_SEND_MAX * 2)
 #define OUT_SMALL 4096
+#define TLS_RECORD_MAX_1_3 (TLS_HEADER_SIZE + TLS_PLAIN_MAX + 256) /* RFC 8446, section 5.2 */
 
 /* Ciphertext that the kernel did not take yet. */
 struct tls_out {
@@ -42,6 +43,7 @@ struct tls {
 	size_t missing; /* of a record that was taken in part */
 	int lowat;     /* SO_RCVLOWAT as set */
 	int mark;      /* as it must be once nothing is held */
+	bool more;     /* the last look saw no end of what the kernel has */
 	char reason[SECURE_REASON_MAX];
 };
 
@@ -335,22 +337,21 @@ static bool is_stuck(const struct tls *tls, const uint8_t *data, size_t size)
 	return tls->missing || (lack && tls->lowat > 1 && tls->lowat == (int)(size + lack));
 }
 
-/* The peer's goodbye was read to the last byte: from here on the kernel itself reports the end, as it does
- * after a FIN, with POLLRDHUP. */
+/* All was read but the end, or an error: from here on the kernel itself reports it for ever, as it does after a
+ * FIN, with POLLRDHUP. */
 static bool is_over(int fd, const struct tls_received *got)
 {
-	bool over = got->closed && got->pending == 0;
+	bool over = got->hold && got->pending == 0;
 
 	if (over)
 		taps_host->shutdown(fd, SHUT_RD);
 	return over;
 }
 
-/* Removes what was used up; keeps one byte back while there is something to report: for ever, once that is
- * an error. */
+/* Removes what was used up; keeps one byte back while decrypted bytes wait. */
 static void settle(struct tls *tls, int fd, size_t seen, const uint8_t *data, const struct tls_received *got)
 {
-	size_t used = tls->held + got->consumed, back = got->hold && used > 0 && !is_over(fd, got);
+	size_t used = tls->held + got->consumed, back = !is_over(fd, got) && got->pending > 0 && used > 0;
 
 	discard(fd, used - back);
 	tls->held = (uint8_t)back;
@@ -362,6 +363,19 @@ static int after_input(struct tls *tls, int fd, const struct tls_received *got)
 {
 	tls_context_tickets(tls->context, tls->name, tls->port, tls->session);
 	return got->output > 0 ? tls_flush(&tls->layer, fd) : 0;
+}
+
+/* The kernel has nothing more: the session knows why. */
+static int at_end(struct tls *tls)
+{
+	struct tls_received got;
+	int result = tls_session_recv(tls->session, NULL, 0, NULL, 0, 0, &got);
+
+	if (result == 0)
+		result = tls_session_truncated(tls->session);
+	if (result < 0)
+		set_reason(tls, tls_session_reason(tls->session));
+	return result;
 }
 
 /* Looks once into the kernel's queue.  Returns > 0: something came of it, 0: the end, -EAGAIN, -errno. */
@@ -378,16 +392,13 @@ static ssize_t look(struct tls *tls, int fd, const struct iovec *iov, int n_iov,
 	if (want > TLS_PLAIN_MAX || room > SCRATCH_SIZE)
 		room = room < SCRATCH_SIZE ? room : SCRATCH_SIZE;
 	else
-		room = TLS_PLAIN_MAX + 256;
+		room = TLS_RECORD_MAX_1_3 + tls->held;
 	n = peek(fd, buf, room);
+	tls->more = n == (ssize_t)room;
 	if (n < 0)
 		return n;
-	if (n == 0) {
-		result = tls_session_truncated(tls->session);
-		if (result < 0)
-			set_reason(tls, tls_session_reason(tls->session));
-		return result;
-	}
+	if (n == 0)
+		return at_end(tls);
 	if ((size_t)n < tls->held)
 		return -EAGAIN;
 	if (is_stuck(tls, buf + tls->held, (size_t)n - tls->held))
@@ -432,6 +443,7 @@ static ssize_t from_pending(struct tls *tls, int fd, const struct iovec *iov, in
 	if (tls_session_pending(tls->session) == 0)
 		return -EAGAIN;
 	result = tls_session_recv(tls->session, NULL, 0, iov, n_iov, flags, &got);
+	tls->more = true;
 	if (result < 0)
 		return result;
 	if (tls->held && (!got.hold || is_over(fd, &got))) {
@@ -440,6 +452,39 @@ static ssize_t from_pending(struct tls *tls, int fd, const struct iovec *iov, in
 		set_lowat(tls, fd, tls->mark);
 	}
 	return got.bytes > 0 ? (ssize_t)got.bytes : -EAGAIN;
+}
+
+/* The vector without its first bytes. */
+static int rest_of(const struct iovec *iov, int n, size_t done, struct iovec ret[64])
+{
+	int used = 0;
+
+	for (; n > 0 && used < 64; iov++, n--) {
+		size_t skip = done < iov->iov_len ? done : iov->iov_len;
+
+		done -= skip;
+		if (skip < iov->iov_len)
+			ret[used++] = (struct iovec){(char *)iov->iov_base + skip, iov->iov_len - skip};
+	}
+	return used;
+}
+
+/* A call that brings less than was asked for says that nothing more is there: with edges nobody would ask again
+ * (epoll(7)). */
+static ssize_t fill_up(struct tls *tls, int fd, const struct iovec *iov, int n, size_t done)
+{
+	size_t want = total(iov, n);
+	struct iovec rest[64];
+
+	while (tls->more && done < want) {
+		ssize_t got = look(tls, fd, rest, rest_of(iov, n, done, rest), want - done, 0);
+
+		if (got > 0)
+			done += (size_t)got;
+		else if (got != -EINPROGRESS)
+			break;
+	}
+	return (ssize_t)done;
 }
 
 static ssize_t tls_recv(struct layer *layer, int fd, const struct iovec *iov, int n, bool peeking)
@@ -454,6 +499,8 @@ static ssize_t tls_recv(struct layer *layer, int fd, const struct iovec *iov, in
 		do
 			result = look(tls, fd, iov, n, total(iov, n), flags);
 		while (result == -EINPROGRESS);
+	if (result > 0 && !peeking)
+		result = fill_up(tls, fd, iov, n, (size_t)result);
 	pthread_mutex_unlock(&tls->recv_lock);
 	return result;
 }
