@@ -361,7 +361,8 @@ static void check_failure(int error)
 {
 	bool cut = it.cut && !(it.peer_closed && arrived());
 
-	expect(it.tampered != SIZE_MAX ? error == -EPROTO || error == -ECONNRESET : cut && error == -ECONNRESET);
+	expect(it.tampered != SIZE_MAX ? error == -EPROTO || error == -ECONNRESET
+				       : cut && error == -ECONNRESET);
 	if (it.tampered == SIZE_MAX)
 		expect(it.received == available());
 	it.failed = error;
@@ -426,7 +427,8 @@ static void send_bytes(size_t size)
 	free(data);
 	if (n > 0)
 		it.taken += (size_t)n;
-	expect(n > 0 ? (size_t)n <= size : n == -EAGAIN || it.finished || it.failed || it.tampered != SIZE_MAX);
+	expect(n > 0 ? (size_t)n <= size
+		     : n == -EAGAIN || it.finished || it.failed || it.tampered != SIZE_MAX);
 }
 
 /* --- the peer --- */
@@ -435,7 +437,8 @@ static void peer_seal(size_t size)
 {
 	static uint8_t out[TLS_RECORD_MAX * 2];
 
-	while (size > 0 && it.n_marks < MARKS_MAX && it.plain < BYTES_MAX && !it.peer_closed && !it.peer_dead) {
+	while (size > 0 && it.n_marks < MARKS_MAX && it.plain < BYTES_MAX && !it.peer_closed &&
+	       !it.peer_dead) {
 		size_t piece = size < TLS_PLAIN_MAX ? size : TLS_PLAIN_MAX, cipher;
 		uint8_t *data = patterned(it.plain, piece);
 		struct iovec iov = {data, piece};

@@ -3,7 +3,8 @@
  * usage: attempt HOST PORT [wait]       with `wait` the socket is non-blocking, and poll(2) waited for
  *        attempt listen PORT            accepts one connection after another, and reads from each
  *
- * Prints "connected" or the name of the error for connect(2), the same for sending $MARKER, and for reading. */
+ * Prints "connected" or the name of the error for connect(2), the same for sending $MARKER, and for
+ * reading. */
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>

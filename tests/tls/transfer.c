@@ -166,8 +166,9 @@ static void repeat(int fd, uint64_t number)
 {
 	char line[128];
 
-	write_all(fd, line,
-		  (size_t)snprintf(line, sizeof(line), "heard %llu %s\n", (unsigned long long)number, marker));
+	int n = snprintf(line, sizeof(line), "heard %llu %s\n", (unsigned long long)number, marker);
+
+	write_all(fd, line, (size_t)n);
 }
 
 static const struct {
