@@ -21,12 +21,13 @@ NAMES = {
     "refuse6": ["2001:db8::77", "192.0.2.200"],
     "dead4": ["192.0.2.3", "192.0.2.200"],
     "mixed": ["192.0.2.3", "fd00::10"],
+    "refuse4": ["192.0.2.5", "fd00::10"],
 }
 # The client has no address of fd00::/8: the label of its source differs, and IPv4 sorts first (RFC 6724 §6,
 # rule 5).
 CLIENT = ["192.0.2.2/24", "2001:db8::2/64"]
 # The dead IPv4 address shares 31 bits with the client's: it sorts before the good one (RFC 6724, rule 9).
-SERVER = ["192.0.2.3/24", "192.0.2.200/24", "2001:db8::10/64", "2001:db8::66/64", "2001:db8::77/64",
+SERVER = ["192.0.2.3/24", "192.0.2.5/24", "192.0.2.200/24", "2001:db8::10/64", "2001:db8::66/64", "2001:db8::77/64",
           "fd00::10/64"]
 
 LOSSES = f"""
@@ -37,6 +38,7 @@ table inet losses {{
         type filter hook input priority 0;
         ip daddr 192.0.2.3 meta l4proto tcp drop
         ip6 daddr 2001:db8::66 meta l4proto tcp drop
+        ip daddr 192.0.2.5 meta l4proto tcp reject with tcp reset
         ip6 daddr 2001:db8::77 meta l4proto tcp reject with tcp reset
         tcp dport {DEAD} drop
         udp dport {DEAD} drop
@@ -148,8 +150,8 @@ def start_names(folder, server):
     config.write_text("\n".join(records) + "\n")
     subprocess.Popen([*server, "dnsmasq", "--keep-in-foreground", f"--conf-file={config}", "--no-resolv",
                       "--no-hosts", "--local=/test/", "--local=/arpa/", "--user=root",
-                      "--listen-address=192.0.2.200", "--bind-interfaces", "--no-round-robin", "--pid-file=", "--cache-size=0",
-                      "--dns-forward-max=5000"])
+                      "--listen-address=192.0.2.200", "--bind-interfaces", "--no-round-robin",
+                      "--pid-file=", "--cache-size=0", "--dns-forward-max=5000"])
     end = time.monotonic() + 10
     while subprocess.run(["getent", "ahosts", "well.test"], stdout=subprocess.DEVNULL).returncode != 0:
         if time.monotonic() > end:
