@@ -110,6 +110,18 @@ const char *conf_insecure(const struct conf *conf)
 	return NULL;
 }
 
+bool conf_secures(const struct conf *conf)
+{
+	for (unsigned rank = 0; rank < LAYERS_N; rank++)
+		for (unsigned i = 0; i < conf->layer[rank].rules.n; i++) {
+			const struct conf_rule *rule = &conf->layer[rank].rules.item[i];
+
+			if (!rule->foreign && rule->secured)
+				return true;
+		}
+	return false;
+}
+
 bool conf_has_rules(const struct conf *conf)
 {
 	return conf->has_rules;

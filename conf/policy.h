@@ -77,6 +77,8 @@ enum policy_resolver conf_resolver(const struct conf *conf);
 size_t conf_hosts(const struct conf *conf, const char *name, struct taps_addr *ret, size_t max);
 /* Is there any rule that may fire in this program?  Lets hot paths return early. */
 bool conf_has_rules(const struct conf *conf);
+/* May any rule secure a connection of this program? */
+bool conf_secures(const struct conf *conf);
 /* "FILE:LINE" of a rule that switches verification off (insecureNoVerify) and may fire in this program, for a
  * warning on each run; NULL if there is none. */
 const char *conf_insecure(const struct conf *conf);

@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -53,6 +54,10 @@
 	X(int, ioctl, (int, unsigned long, ...)) \
 	X(int, dup3, (int, int, int)) \
 	X(int, close, (int)) \
+	X(int, close_range, (unsigned int, unsigned int, int)) \
+	X(int, epoll_create1, (int)) \
+	X(int, epoll_ctl, (int, int, int, struct epoll_event *)) \
+	X(int, epoll_wait, (int, struct epoll_event *, int, int)) \
 	X(pid_t, fork, (void)) \
 	X(int, getaddrinfo, (const char *, const char *, const struct addrinfo *, struct addrinfo **)) \
 	X(void, freeaddrinfo, (struct addrinfo *)) \
@@ -78,7 +83,9 @@ enum taps_slot_flag {
 	SLOT_PLAIN = 1u << 9,      /* connecting or connected: the kernel's alone from here on */
 	SLOT_OPTIONS = 1u << 7,    /* an option was set since the candidates were made */
 	SLOT_BUSY = 1u << 10,      /* a thread is inside connect() on it, racing */
+	SLOT_UNSEEN = 1u << 12,    /* there may be descriptors of it that the shim does not know */
 	SLOT_LISTENING = 1u << 8,  /* a listener whose connections the core layers */
+	SLOT_RELAY = 1u << 11,     /* bytes may move where the shim does not see: once layered, by a relay */
 };
 #define SLOT_SPECIAL (SLOT_CONNECTING | SLOT_FAILED | SLOT_LAYERED | SLOT_DISGUISED)
 /* Calls that move bytes or shut down must ask the core. */
@@ -214,6 +221,14 @@ struct taps_core {
 	void (*ending)(struct taps_slot *slot, int fd, int ms);
 	/* exit(3), after every slot's ending: nothing goes on behind the application. */
 	void (*exiting)(void);
+	/* A LAYERED descriptor is about to get out of the shim's sight: a relay takes the connection over, the
+	 * slot is only DISGUISED then.  With `if_used`, only where this process made or used the connection:
+	 * -EPERM else.  0, or -errno: the caller must not let it out. */
+	int (*escape)(struct taps_slot *slot, bool if_used);
+	/* Does any rule secure connections?  And may the kernel connect to addr (listening: accept at it) a
+	 * stream in clear that the core has no part in?  0, or -EPROTO after a line on stderr. */
+	bool (*secures)(void);
+	int (*permits)(const struct sockaddr *addr, socklen_t len, bool listening);
 	/* listen(2) is about to be called: 0 or -errno. */
 	int (*listening)(struct taps_slot *slot, int fd);
 	/* fd was accepted from a LISTENING slot and is `slot`: 0, or -errno (the caller closes it). */

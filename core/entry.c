@@ -108,7 +108,8 @@ static int race(const struct taps_connect_call *call, const struct policy *polic
 	if (error)
 		return fail_again(conn, call->fd, error);
 	conn->thread = &thread_mark;
-	found = lookup_candidates(conn, entry, now);
+	/* What cannot be carried over to another socket stays on the one that has it. */
+	found = lookup_candidates(conn, is_pinned(call) ? NULL : entry, now);
 	if (found < 0 || (alone && !conn->resolve && conn->race.n <= 1)) {
 		conn_unref(conn);
 		return found < 0 ? found : TAPS_PASS;
@@ -148,6 +149,22 @@ static int datagram(const struct taps_connect_call *call, const struct policy *p
 	return found;
 }
 
+/* A connection that is secured must be the only way to its peer: no descriptor of the socket may be unknown, and
+ * what was set for this very socket must hold for the peer that the rule names. */
+static bool can_secure(const struct taps_connect_call *call, const struct policy *policy,
+		       const struct taps_addr *asked)
+{
+	bool unseen = atomic_load(&call->slot->flags) & SLOT_UNSEEN;
+	char text[ADDR_TEXT_MAX];
+
+	if (!unseen && !(is_pinned(call) && policy->remote.host))
+		return true;
+	say(TAPS_LOG_SAY, "%s: this socket cannot be secured: %s (rule %s)", addr_format(asked, text),
+	    unseen ? "it may have descriptors that are not known" : "it is bound, and the rule names another peer",
+	    policy->security->rule);
+	return false;
+}
+
 static int core_connect(const struct taps_connect_call *call)
 {
 	struct names_entry entry;
@@ -170,6 +187,8 @@ static int core_connect(const struct taps_connect_call *call)
 	if (free_choice && (is_pinned(call) || never_raced(&addr) || !named || !policy.race.enabled))
 		return TAPS_PASS;
 	if (named && is_ambiguous(&policy, &entry, ambiguous))
+		return -EPROTO;
+	if (policy.security && !can_secure(call, &policy, &addr))
 		return -EPROTO;
 	return race(call, &policy, named ? &entry : NULL, &addr);
 }
@@ -207,11 +226,27 @@ static int connect_again(const struct taps_connect_call *call)
 	return taps_host->connect(call->fd, (struct sockaddr *)&peer, len) == 0 ? 0 : -errno;
 }
 
+static struct stream *stream_behind(struct taps_slot *slot)
+{
+	struct handle *handle = atomic_load(&slot->conn);
+
+	return handle && handle->kind == HANDLE_STREAM ? (struct stream *)handle : NULL;
+}
+
+static bool is_relayed(struct taps_slot *slot)
+{
+	struct stream *stream = stream_behind(slot);
+
+	return stream && stream_own(stream) >= 0;
+}
+
 static int core_reconnect(const struct taps_connect_call *call)
 {
 	uint32_t flags = atomic_load(&call->slot->flags);
 	int result;
 
+	if (is_relayed(call->slot))
+		return -EISCONN;
 	if (flags & (SLOT_DISGUISED | SLOT_LAYERED))
 		return connect_again(call);
 	if (flags & SLOT_FAILED)
@@ -227,11 +262,11 @@ static int core_reconnect(const struct taps_connect_call *call)
 	return 0;
 }
 
-static struct stream *stream_behind(struct taps_slot *slot)
+static int kernels_name(int fd, bool peer, struct sockaddr *addr, socklen_t *len)
 {
-	struct handle *handle = atomic_load(&slot->conn);
+	int result = peer ? taps_host->getpeername(fd, addr, len) : taps_host->getsockname(fd, addr, len);
 
-	return handle && handle->kind == HANDLE_STREAM ? (struct stream *)handle : NULL;
+	return result == 0 ? 0 : -errno;
 }
 
 static int core_name(struct taps_slot *slot, bool peer, struct sockaddr *addr, socklen_t *len)
@@ -243,6 +278,8 @@ static int core_name(struct taps_slot *slot, bool peer, struct sockaddr *addr, s
 	if (!stream)
 		return -ENOTCONN;
 	name = stream_name(stream, peer);
+	if (stream_own(stream) >= 0 && stream_name(stream, false)->sa.sa_family == AF_UNSPEC)
+		return kernels_name(stream_own(stream), peer, addr, len);
 	size = addr_len(name);
 	if (!addr || !len)
 		return -EFAULT;
@@ -307,12 +344,45 @@ static void core_unblocked(struct taps_slot *slot, int fd)
 		listener_unblocked(slot, fd);
 }
 
+static bool core_secures(void)
+{
+	return fail_closed || conf_secures(conf);
+}
+
+/* What the rules say of a connection that the core does not see being made. */
+static int core_permits(const struct sockaddr *address, socklen_t len, bool listening)
+{
+	struct taps_addr addr;
+	struct names_entry entry;
+	struct policy policy;
+	struct policy_query query = {.addr = &addr, .socktype = SOCK_STREAM};
+	char text[ADDR_TEXT_MAX];
+	bool ambiguous;
+
+	if (fail_closed)
+		return -EPROTO;
+	if (!conf_secures(conf) || !addr_from_sockaddr(&addr, address, len))
+		return 0;
+	addr = addr_unmap(&addr);
+	query.role = listening ? POLICY_LISTEN : POLICY_INITIATE;
+	if (!listening && names_find(&addr, thread_number(), &entry, &ambiguous))
+		query.host = entry.name;
+	conf_policy(conf, &query, &policy);
+	if (!policy.security)
+		return 0;
+	say(TAPS_LOG_SAY, "%s: this socket cannot be secured (rule %s)", addr_format(&addr, text),
+	    policy.security->rule);
+	return -EPROTO;
+}
+
 static void core_released(void *arg)
 {
 	struct handle *handle = arg;
 
 	if (handle->kind == HANDLE_CONN)
 		drive_released(arg);
+	else if (handle->kind == HANDLE_STREAM)
+		stream_released(arg);
 	else
 		handle_unref(handle);
 }
@@ -343,6 +413,7 @@ static void fork_prepare(void)
 	loop_fork_prepare();
 	names_fork_prepare();
 	lookup_fork_prepare();
+	stream_fork_prepare();
 	secure_fork_prepare();
 	trace_fork_prepare();
 }
@@ -351,6 +422,7 @@ static void fork_parent(void)
 {
 	trace_fork_parent();
 	secure_fork_parent();
+	stream_fork_parent();
 	lookup_fork_done();
 	names_fork_done();
 	loop_fork_parent();
@@ -360,6 +432,7 @@ static void fork_child(void)
 {
 	trace_fork_child();
 	secure_fork_child();
+	stream_fork_child();
 	lookup_fork_done();
 	names_fork_done();
 	loop_fork_child();
@@ -381,6 +454,9 @@ static const struct taps_core core = {
 	.readable = core_readable,
 	.ending = core_ending,
 	.exiting = loop_stop,
+	.escape = stream_escape,
+	.secures = core_secures,
+	.permits = core_permits,
 	.listening = core_listening,
 	.accepted = listener_accepted,
 	.unblocked = core_unblocked,

@@ -102,6 +102,17 @@ int listener_unblocked(struct taps_slot *slot, int fd)
 	return result == -EINPROGRESS ? 0 : result;
 }
 
+/* In the loop's hands, in a relay's, or left for the first use. */
+static int settle_accepted(const struct listener *listener, struct taps_slot *slot, int fd)
+{
+	bool relay = listener->security->data_path == SECURITY_RELAY || (atomic_load(&slot->flags) & SLOT_RELAY);
+	int result = listener_unblocked(slot, fd);
+
+	if (result < 0 || !relay || !(atomic_load(&slot->flags) & SLOT_LAYERED))
+		return result;
+	return stream_escape(slot, false);
+}
+
 int listener_accepted(struct taps_slot *from, struct taps_slot *slot, int fd)
 {
 	struct listener *listener = atomic_load(&from->conn);
@@ -116,5 +127,5 @@ int listener_accepted(struct taps_slot *from, struct taps_slot *slot, int fd)
 	atomic_store(&slot->conn, stream);
 	taps_host->slot_flags(slot, SLOT_LAYERED | SLOT_PLAIN, 0);
 	taps_host->unlock();
-	return listener_unblocked(slot, fd);
+	return settle_accepted(listener, slot, fd);
 }

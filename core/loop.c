@@ -107,6 +107,9 @@ static bool running, stopped;
  * thread it runs on (shutdown(2) is allowed there), a cancelled thread would leave it held. */
 static sigset_t holder_mask;
 static int holder_cancel;
+static __thread bool holds;  /* this thread has the lock */
+static __thread bool nested; /* it had it before it forked */
+static __thread bool alone;  /* its children have no part in the clients */
 
 void loop_lock(void)
 {
@@ -117,6 +120,7 @@ void loop_lock(void)
 	pthread_sigmask(SIG_SETMASK, &all, &mask);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&lock);
+	holds = true;
 	holder_mask = mask;
 	holder_cancel = cancel;
 }
@@ -126,6 +130,7 @@ void loop_unlock(void)
 	sigset_t mask = holder_mask;
 	int cancel = holder_cancel;
 
+	holds = false;
 	pthread_mutex_unlock(&lock);
 	pthread_setcancelstate(cancel, &cancel);
 	pthread_sigmask(SIG_SETMASK, &mask, NULL);
@@ -251,6 +256,7 @@ static void run_ready(void)
 static void before_waiting(EV_P)
 {
 	(void)loop;
+	holds = false;
 	pthread_mutex_unlock(&lock);
 }
 
@@ -258,6 +264,7 @@ static void after_waiting(EV_P)
 {
 	(void)loop;
 	pthread_mutex_lock(&lock);
+	holds = true;
 }
 
 static void *thread_main(void *unused)
@@ -265,6 +272,7 @@ static void *thread_main(void *unused)
 	(void)unused;
 	is_ours = true;
 	pthread_mutex_lock(&lock);
+	holds = true;
 	while (!stopped) {
 		run_ready();
 		ev_run(loop, EVRUN_ONCE);
@@ -375,14 +383,27 @@ void loop_each(void (*on)(struct loop_client *client, void *arg), void *arg)
 		on(client, arg);
 }
 
+void loop_fork_alone(bool on)
+{
+	alone = on;
+}
+
+bool loop_forks_alone(void)
+{
+	return alone || nested;
+}
+
 void loop_fork_prepare(void)
 {
-	loop_lock();
+	nested = holds;
+	if (!nested)
+		loop_lock();
 }
 
 void loop_fork_parent(void)
 {
-	loop_unlock();
+	if (!nested)
+		loop_unlock();
 }
 
 /* The parent's thread is not here, and its loop was caught waiting: the child makes a new one.  The old
@@ -397,6 +418,8 @@ void loop_fork_child(void)
 		taps_host->fd_drop(atomic_load(&wake_fd));
 		atomic_store(&wake_fd, -1);
 	}
+	if (loop_forks_alone())
+		clients = NULL;
 	for (client = clients; client; client = client->next) {
 		client->watch->n = 0;
 		client->watch->ready = true;
@@ -404,5 +427,6 @@ void loop_fork_child(void)
 	}
 	if (clients)
 		ensure_running();
-	loop_unlock();
+	if (!nested)
+		loop_unlock();
 }

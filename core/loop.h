@@ -44,9 +44,13 @@ void loop_stop(void);
 /* Calls on(client, arg) for each client.  With the lock. */
 void loop_each(void (*on)(struct loop_client *client, void *arg), void *arg);
 
-/* pthread_atfork(3).  The child gets a loop of its own, with a thread if it has clients. */
+/* pthread_atfork(3).  The child gets a loop of its own, with a thread if it has clients.  A thread that holds
+ * the lock may fork: its child has no clients. */
 void loop_fork_prepare(void);
 void loop_fork_parent(void);
 void loop_fork_child(void);
+/* Whether the children that this thread forks are processes of ours, which have no part in the clients. */
+void loop_fork_alone(bool on);
+bool loop_forks_alone(void);
 
 #endif

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/host.h"
+#include "core/relay.h"
 #include "core/stream.h"
 
 /* F_SETOWN_EX and the like need no declaration beyond fcntl.h's with _GNU_SOURCE. */
@@ -248,6 +249,7 @@ static int put_winner(struct conn *conn, struct attempt *winner)
 	struct stream *stream = NULL;
 	int from = conn->own_fd >= 0 ? conn->own_fd : conn->app_fd;
 	bool other = !own && is_other_family(conn, fd), async;
+	int replaced = 0;
 
 	if (other)
 		disguise(conn, fd);
@@ -260,7 +262,13 @@ static int put_winner(struct conn *conn, struct attempt *winner)
 		taps_host->slot_options(slot, from, fd);
 	async = carry_file(current_fd(conn), fd);
 	if (!own || conn->app_fd < 0)
-		taps_host->slot_replace(slot, fd);
+		replaced = taps_host->slot_replace(slot, fd);
+	if (replaced < 0) {
+		/* A limit lowered below the number (dup2(2), EBADF): what is under it stays. */
+		if (stream)
+			stream_released(stream);
+		return replaced;
+	}
 	if (async) {
 		set_async(current_fd(conn));
 		signal_owner(current_fd(conn));
@@ -275,16 +283,124 @@ static int put_winner(struct conn *conn, struct attempt *winner)
 	return 0;
 }
 
-int place_win(struct conn *conn)
+static bool wants_relay(const struct conn *conn, const struct attempt *winner)
+{
+	return layer_is_secure(winner->top) && (conn->policy.security->data_path == SECURITY_RELAY ||
+						(atomic_load(&conn->slot->flags) & SLOT_RELAY));
+}
+
+/* Larger than half of what one write can make of it: the byte that a relay holds back then never makes the pair
+ * look full (core/pump.h). */
+#define PAIR_BUFFER (256 * 1024)
+
+/* A relay's end takes the place of a socket.  With the lock. */
+static int put_end(struct taps_slot *slot, int from, int end)
+{
+	int size = PAIR_BUFFER, one = 1, now = taps_host->slot_fd(slot), result;
+	bool async;
+
+	if (atomic_load(&slot->flags) & SLOT_OPTIONS)
+		taps_host->slot_options(slot, from, end);
+	taps_host->setsockopt(end, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	taps_host->setsockopt(end, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
+	async = carry_file(now, end);
+	result = taps_host->slot_replace(slot, end);
+	if (result > 0 && async)
+		set_async(now);
+	return result > 0 ? 0 : result < 0 ? result : -EBADF;
+}
+
+int place_relay(struct taps_slot *slot, int end, int own)
 {
 	int result;
 
 	taps_host->lock();
-	result = put_winner(conn, &conn->attempts[conn->winner]);
+	result = put_end(slot, own, end);
+	if (result == 0) {
+		slot->own_fd = own;
+		taps_host->slot_flags(slot, SLOT_DISGUISED, SLOT_LAYERED);
+	}
 	taps_host->unlock();
-	if (result == 0)
-		place_drop(conn);
 	return result;
+}
+
+/* What stays in the slot of a winner that goes to a relay at once. */
+static struct stream *make_relayed(struct conn *conn, struct attempt *winner, int own)
+{
+	bool other = !winner->own && is_other_family(conn, own);
+
+	if (other)
+		disguise(conn, own);
+	return stream_relayed(own, other ? &conn->asked : NULL, other ? &conn->local : NULL);
+}
+
+static int put_relayed(struct conn *conn, struct stream *stream, int end)
+{
+	int from = conn->own_fd >= 0 ? conn->own_fd : conn->app_fd, result;
+
+	taps_host->lock();
+	result = put_end(conn->slot, from, end);
+	if (result == 0) {
+		put_stream(conn, stream, SLOT_PLAIN | SLOT_DISGUISED);
+		conn->slot->own_fd = stream_own(stream);
+	}
+	taps_host->unlock();
+	return result;
+}
+
+/* The relay is there before anything is put: where none can be had, the connection fails. */
+static int win_relayed(struct conn *conn, struct attempt *winner)
+{
+	int from = conn->own_fd >= 0 ? conn->own_fd : conn->app_fd, end, result = 0;
+	int own = keep_original(layer_fd(winner->top));
+	struct stream *stream = own < 0 ? NULL : make_relayed(conn, winner, own);
+
+	if (!stream) {
+		if (own >= 0)
+			taps_host->fd_drop(own);
+		return own < 0 ? own : -ENOMEM;
+	}
+	if (!winner->own && (atomic_load(&conn->slot->flags) & SLOT_OPTIONS))
+		taps_host->slot_options(conn->slot, from, own);
+	end = relay_start(winner->top, own, conn->policy.security->rule);
+	result = end < 0 ? end : put_relayed(conn, stream, end);
+	if (end >= 0)
+		taps_host->close(end);
+	if (result < 0)
+		stream_released(stream);
+	return result;
+}
+
+/* Somebody took a way round the shim while the winner was being put. */
+static void escape_late(struct conn *conn)
+{
+	const uint32_t both = SLOT_LAYERED | SLOT_RELAY;
+	struct taps_slot *slot = conn->slot;
+
+	if ((atomic_load(&slot->flags) & both) != both || stream_escape(slot, false) == 0)
+		return;
+	taps_host->lock();
+	taps_host->shutdown(taps_host->slot_fd(slot), SHUT_RDWR);
+	taps_host->unlock();
+}
+
+int place_win(struct conn *conn)
+{
+	struct attempt *winner = &conn->attempts[conn->winner];
+	int result;
+
+	if (wants_relay(conn, winner)) {
+		result = win_relayed(conn, winner);
+	} else {
+		taps_host->lock();
+		result = put_winner(conn, winner);
+		taps_host->unlock();
+	}
+	if (result < 0)
+		return result;
+	place_drop(conn);
+	escape_late(conn);
+	return 0;
 }
 
 /* A socket that looks refused from the first moment on.  (The placeholder under the descriptor becomes one
@@ -330,12 +446,13 @@ void place_renew(struct taps_slot *slot)
 	taps_host->slot_options(slot, taps_host->slot_fd(slot), fd);
 	carry_file(taps_host->slot_fd(slot), fd);
 	taps_host->slot_replace(slot, fd);
+	slot->own_fd = -1;
 	old = atomic_exchange(&slot->conn, NULL);
 	taps_host->slot_flags(slot, 0, SLOT_DISGUISED | SLOT_LAYERED);
 	taps_host->unlock();
 	taps_host->close(fd);
 	if (old)
-		handle_unref(old);
+		stream_released((struct stream *)old);
 }
 
 void place_restore(struct conn *conn)

@@ -1,38 +1,24 @@
 /* Established connections.  Layers never block; this file waits: outside every lock, with the
  * application's own limits (SO_RCVTIMEO, SO_SNDTIMEO, O_NONBLOCK, MSG_DONTWAIT). */
-#include "core/stream.h"
+#include "core/stream_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
-#include <stddef.h>
+#include <sys/single_threaded.h>
 #include <sys/time.h>
 
 #include "core/host.h"
-#include "core/loop.h"
 #include "core/wait.h"
 
-#define FLUSH_NS (30 * NS_PER_S)
-
-struct stream {
-	struct handle handle;
-	struct layer *chain;
-	const struct security *security; /* of an accepted connection */
-	pthread_mutex_t shaking; /* held by the one who drives the handshake */
-	_Atomic bool new;        /* the handshake is still to come */
-	_Atomic int error;       /* of the handshake, for good */
-	_Atomic pid_t user;      /* the process that used it last: only that one says goodbye */
-	_Atomic bool ended;
-	_Atomic bool flushing;   /* the loop is at it */
-	struct taps_addr peer, local;
-};
+#define LOOK_NS NS_PER_S /* how often a sleeping thread looks whether the file under the number is another */
 
 static void stream_free(struct handle *handle)
 {
 	struct stream *stream = (struct stream *)handle;
 
+	stream_fork_remove(stream);
 	layer_close_chain(stream->chain);
 	pthread_mutex_destroy(&stream->shaking);
 	taps_host->free(stream);
@@ -47,7 +33,9 @@ static struct stream *make(struct layer *take_chain)
 	handle_init(&stream->handle, HANDLE_STREAM, stream_free);
 	stream->chain = take_chain;
 	stream->user = taps_host->process();
+	stream->own = -1;
 	pthread_mutex_init(&stream->shaking, NULL);
+	stream_fork_enter(stream);
 	return stream;
 }
 
@@ -124,14 +112,23 @@ static int64_t limit(int fd, int option)
 	return now_ns() + tv.tv_sec * NS_PER_S + tv.tv_usec * 1000;
 }
 
-/* Waits for one event; -EAGAIN at the end, -EINTR when the kernel's own call would return so. */
-static int wait_event(int fd, short events, int64_t end)
+/* Nobody wakes a thread that sleeps on a file when another takes its place. */
+static int64_t next_look(int64_t now, int64_t end)
+{
+	return !__libc_single_threaded && now + LOOK_NS < end ? now + LOOK_NS : end;
+}
+
+int stream_wait(const struct stream *stream, int fd, short events, int64_t end)
 {
 	struct pollfd wanted = {fd, events, 0};
+	int64_t now;
 	int result;
 
 	for (;;) {
-		result = wait_fds(&wanted, 1, end, now_ns());
+		now = now_ns();
+		result = wait_fds(&wanted, 1, next_look(now, end), now);
+		if (atomic_load(&stream->leaving))
+			return -ESTALE;
 		if (result == -EINTR && !wait_interrupted(end != INT64_MAX))
 			continue;
 		if (result < 0)
@@ -158,23 +155,44 @@ static void say_refused(const struct stream *stream, int fd, const char *reason)
 	wait_say("%s: %s (rule %s)", text, reason, stream->security->rule);
 }
 
+const void *stream_thread(void)
+{
+	static __thread char address;
+
+	return &address;
+}
+
+/* With stream->shaking. */
+static int shake_on(struct stream *stream, int fd, struct layer_wants *wants)
+{
+	int result = atomic_load(&stream->leaving) ? -ESTALE : stream_take_turn(stream, STREAM_RECEIVING);
+
+	if (result == 0)
+		result = stream_take_turn(stream, STREAM_SENDING);
+	if (result < 0)
+		return result;
+	layer_renumber(stream->chain, fd);
+	result = stream->chain->ops->connect(stream->chain, now_ns(), wants);
+	if (result == 0)
+		atomic_store(&stream->new, false);
+	if (result < 0 && result != -EAGAIN && !atomic_exchange(&stream->error, -result)) {
+		say_refused(stream, fd, stream->chain->ops->reason(stream->chain));
+		taps_host->shutdown(fd, SHUT_RDWR);
+	}
+	return result;
+}
+
 /* One driver at a time, as far as it goes.  Returns 0 when ready, -EAGAIN with *wants, -errno for good. */
 static int shake(struct stream *stream, int fd, struct layer_wants *wants)
 {
 	int result;
 
 	pthread_mutex_lock(&stream->shaking);
+	atomic_store(&stream->shaker, stream_thread());
 	result = -atomic_load(&stream->error);
-	if (result == 0 && atomic_load(&stream->new)) {
-		layer_renumber(stream->chain, fd);
-		result = stream->chain->ops->connect(stream->chain, now_ns(), wants);
-		if (result == 0)
-			atomic_store(&stream->new, false);
-	}
-	if (result < 0 && result != -EAGAIN && !atomic_exchange(&stream->error, -result)) {
-		say_refused(stream, fd, stream->chain->ops->reason(stream->chain));
-		taps_host->shutdown(fd, SHUT_RDWR);
-	}
+	if (result == 0 && atomic_load(&stream->new))
+		result = shake_on(stream, fd, wants);
+	atomic_store(&stream->shaker, NULL);
 	pthread_mutex_unlock(&stream->shaking);
 	return result;
 }
@@ -188,7 +206,7 @@ static int make_ready(struct stream *stream, int fd, int flags, int64_t end)
 	while ((result = shake(stream, fd, &wants)) == -EAGAIN) {
 		if (!blocks(fd, flags))
 			return -EAGAIN;
-		result = wait_event(fd, wants.events, wants.deadline < end ? wants.deadline : end);
+		result = stream_wait(stream, fd, wants.events, wants.deadline < end ? wants.deadline : end);
 		if (result < 0 && !(result == -EAGAIN && now_ns() < end))
 			return result;
 	}
@@ -248,10 +266,12 @@ static ssize_t recv_loop(struct stream *stream, int fd, struct progress *p, int 
 	int64_t end = 0;
 
 	for (;;) {
-		ssize_t n = stream->chain->ops->recv(stream->chain, fd, p->iov + p->at, p->n - p->at,
-						     flags & MSG_PEEK);
-		int result;
+		int result = stream_take_turn(stream, STREAM_RECEIVING);
+		ssize_t n = result;
 
+		if (result == 0)
+			n = stream->chain->ops->recv(stream->chain, fd, p->iov + p->at, p->n - p->at,
+						     flags & MSG_PEEK);
 		if (n > 0) {
 			advance(p, (size_t)n);
 			if (!all || p->left == 0)
@@ -264,7 +284,7 @@ static ssize_t recv_loop(struct stream *stream, int fd, struct progress *p, int 
 			return partly(p, n);
 		if (end == 0)
 			end = limit(fd, SO_RCVTIMEO);
-		result = wait_event(fd, POLLIN, end);
+		result = stream_wait(stream, fd, POLLIN, end);
 		if (result < 0)
 			return partly(p, result);
 	}
@@ -276,11 +296,13 @@ static ssize_t recv_nothing(struct stream *stream, int fd, const struct progress
 	char waste[4096];
 	struct iovec iov = {waste, to->left < sizeof(waste) ? to->left : sizeof(waste)};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct progress p;
 
-	return stream_recv(stream, fd, &msg, flags & ~MSG_TRUNC);
+	begin(&p, &msg);
+	return recv_loop(stream, fd, &p, flags & ~MSG_TRUNC);
 }
 
-ssize_t stream_recv(struct stream *stream, int fd, struct msghdr *msg, int flags)
+static ssize_t receive(struct stream *stream, int fd, struct msghdr *msg, int flags)
 {
 	struct progress p;
 	int result;
@@ -301,17 +323,25 @@ ssize_t stream_recv(struct stream *stream, int fd, struct msghdr *msg, int flags
 	return recv_loop(stream, fd, &p, flags);
 }
 
-/* Waits until the kernel took all that the layers hold. */
-static int drain(struct stream *stream, int fd, int64_t end)
+/* Another thread hands the connection to a relay: waits for that.  Returns TAPS_PASS; 0 if it stayed. */
+static int await_relay(const struct stream *stream)
 {
-	int result;
+	while (atomic_load(&stream->leaving) && !atomic_load(&stream->relayed)) {
+		int64_t now = now_ns();
 
-	while ((result = stream->chain->ops->flush(stream->chain, fd)) == -EAGAIN) {
-		result = wait_event(fd, POLLOUT, end);
-		if (result < 0)
-			return result;
+		wait_fds(NULL, 0, now + NS_PER_MS, now);
 	}
-	return result;
+	return atomic_load(&stream->relayed) ? TAPS_PASS : 0;
+}
+
+ssize_t stream_recv(struct stream *stream, int fd, struct msghdr *msg, int flags)
+{
+	ssize_t n;
+
+	do
+		n = receive(stream, fd, msg, flags);
+	while (n == -ESTALE && (n = await_relay(stream)) == 0);
+	return n;
 }
 
 static ssize_t send_loop(struct stream *stream, int fd, struct progress *p, int flags)
@@ -319,9 +349,11 @@ static ssize_t send_loop(struct stream *stream, int fd, struct progress *p, int 
 	int64_t end = 0;
 
 	while (p->left > 0) {
-		ssize_t n = stream->chain->ops->send(stream->chain, fd, p->iov + p->at, p->n - p->at);
-		int result;
+		int result = stream_take_turn(stream, STREAM_SENDING);
+		ssize_t n = result;
 
+		if (result == 0)
+			n = stream->chain->ops->send(stream->chain, fd, p->iov + p->at, p->n - p->at);
 		if (n > 0) {
 			advance(p, (size_t)n);
 			continue;
@@ -332,86 +364,22 @@ static ssize_t send_loop(struct stream *stream, int fd, struct progress *p, int 
 			return partly(p, n);
 		if (end == 0)
 			end = limit(fd, SO_SNDTIMEO);
-		result = wait_event(fd, POLLOUT, end);
+		result = stream_wait(stream, fd, POLLOUT, end);
 		if (result < 0)
 			return partly(p, result);
 	}
 	return (ssize_t)p->done;
 }
 
-/* The loop's part of sending: what the kernel did not take from a non-blocking call. */
-struct flusher {
-	struct loop_client client;
-	struct stream *stream;
-	int fd; /* a duplicate of the application's */
-	int64_t end;
-};
-
-static struct flusher *flusher_of(struct loop_client *client)
-{
-	return (struct flusher *)((char *)client - offsetof(struct flusher, client));
-}
-
-static bool flusher_run(struct loop_client *client, int64_t now)
-{
-	struct flusher *flusher = flusher_of(client);
-	struct layer *chain = flusher->stream->chain;
-
-	if (now >= flusher->end || chain->ops->flush(chain, flusher->fd) != -EAGAIN)
-		return false;
-	client->fds[0] = (struct pollfd){flusher->fd, POLLOUT, 0};
-	client->n_fds = 1;
-	client->deadline = flusher->end;
-	return true;
-}
-
-static void flusher_done(struct loop_client *client)
-{
-	struct flusher *flusher = flusher_of(client);
-
-	atomic_store(&flusher->stream->flushing, false);
-	taps_host->fd_drop(flusher->fd);
-	handle_unref(&flusher->stream->handle);
-	taps_host->free(flusher);
-}
-
-static void flush_behind(struct stream *stream, int fd)
-{
-	struct flusher *flusher;
-	int copy;
-
-	if (atomic_exchange(&stream->flushing, true))
-		return;
-	flusher = taps_host->calloc(1, sizeof(*flusher));
-	copy = flusher ? taps_host->fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
-	copy = copy < 0 ? -1 : taps_host->fd_keep(copy);
-	if (copy < 0) {
-		taps_host->free(flusher);
-		atomic_store(&stream->flushing, false);
-		return;
-	}
-	handle_ref(&stream->handle);
-	*flusher = (struct flusher){
-		.client = {.run = flusher_run, .done = flusher_done, .deadline = INT64_MAX},
-		.stream = stream,
-		.fd = copy,
-		.end = now_ns() + FLUSH_NS,
-	};
-	loop_lock();
-	if (loop_add(&flusher->client) < 0)
-		flusher_done(&flusher->client);
-	loop_unlock();
-}
-
 /* Asks whether something could be sent. */
 static int send_nothing(struct stream *stream, int fd, int flags)
 {
 	if (blocks(fd, flags))
-		return drain(stream, fd, limit(fd, SO_SNDTIMEO));
+		return stream_drain(stream, fd, limit(fd, SO_SNDTIMEO));
 	return stream->chain->ops->flush(stream->chain, fd);
 }
 
-ssize_t stream_send(struct stream *stream, int fd, const struct msghdr *msg, int flags)
+static ssize_t send_all(struct stream *stream, int fd, const struct msghdr *msg, int flags)
 {
 	struct progress p;
 	ssize_t sent;
@@ -428,11 +396,21 @@ ssize_t stream_send(struct stream *stream, int fd, const struct msghdr *msg, int
 	sent = send_loop(stream, fd, &p, flags);
 	if (sent > 0 && stream->chain->ops->flush(stream->chain, fd) == -EAGAIN) {
 		if (blocks(fd, flags))
-			drain(stream, fd, limit(fd, SO_SNDTIMEO));
+			stream_drain(stream, fd, limit(fd, SO_SNDTIMEO));
 		else
-			flush_behind(stream, fd);
+			stream_flush_behind(stream, fd);
 	}
 	return sent;
+}
+
+ssize_t stream_send(struct stream *stream, int fd, const struct msghdr *msg, int flags)
+{
+	ssize_t n;
+
+	do
+		n = send_all(stream, fd, msg, flags);
+	while (n == -ESTALE && (n = await_relay(stream)) == 0);
+	return n;
 }
 
 int stream_readable(struct stream *stream, int fd)
@@ -449,32 +427,10 @@ int stream_readable(struct stream *stream, int fd)
 		if (result < 0)
 			return 1;
 	}
-	return stream->chain->ops->readable(stream->chain, fd);
+	return stream_take_turn(stream, STREAM_RECEIVING) < 0 || stream->chain->ops->readable(stream->chain, fd);
 }
 
 size_t stream_pending(struct stream *stream)
 {
 	return stream->chain ? stream->chain->ops->pending(stream->chain) : 0;
-}
-
-int stream_shutdown(struct stream *stream, int fd, int how)
-{
-	int64_t end = now_ns() + 2 * NS_PER_S;
-
-	if (how != SHUT_RD && !atomic_load(&stream->new) && !atomic_load(&stream->error)) {
-		stream->chain->ops->finish(stream->chain, fd);
-		drain(stream, fd, end);
-	}
-	return taps_host->shutdown(fd, how) == 0 ? 0 : -errno;
-}
-
-void stream_end(struct stream *stream, int fd, int ms)
-{
-	if (!stream->chain || atomic_load(&stream->user) != taps_host->process() ||
-	    atomic_exchange(&stream->ended, true))
-		return;
-	if (atomic_load(&stream->new) || atomic_load(&stream->error))
-		return;
-	stream->chain->ops->finish(stream->chain, fd);
-	drain(stream, fd, now_ns() + ms * NS_PER_MS);
 }

@@ -20,7 +20,8 @@ struct stream *stream_accepted(struct layer *take_chain, const struct security *
 /* Whose handshake it is; NULL for a stream that is not accepted. */
 const struct security *stream_security(const struct stream *stream);
 
-/* recv(2), send(2) and relatives of taps_core; -errno.  Block as the descriptor's mode says. */
+/* recv(2), send(2) and relatives of taps_core; -errno, or TAPS_PASS when a relay took the connection over
+ * meanwhile.  Block as the descriptor's mode says. */
 ssize_t stream_recv(struct stream *stream, int fd, struct msghdr *msg, int flags);
 ssize_t stream_send(struct stream *stream, int fd, const struct msghdr *msg, int flags);
 int stream_shutdown(struct stream *stream, int fd, int how);
@@ -31,8 +32,25 @@ size_t stream_pending(struct stream *stream);
  * what is left, at most `ms`. */
 void stream_end(struct stream *stream, int fd, int ms);
 
-/* What getsockname(2) and getpeername(2) of a DISGUISED stream report. */
+/* What getsockname(2) and getpeername(2) of a DISGUISED stream report; its port is 0 if the kernel is to say. */
 const struct taps_addr *stream_name(const struct stream *stream, bool peer);
+
+/* A relay has the connection from the beginning on.  `take_own`: the network's socket, kept (fd_keep) for its
+ * options and, where `peer` is NULL, its names. */
+struct stream *stream_relayed(int take_own, const struct taps_addr *peer, const struct taps_addr *local);
+/* Hands the slot's LAYERED stream to a relay (core/relay.h) and puts the relay's pair under its descriptors.
+ * With `if_used`, only where this process made or used it: -EPERM else.  Returns 0, also when it was done
+ * before, or -errno: it goes on as it was. */
+int stream_escape(struct taps_slot *slot, bool if_used);
+/* The slot let it go.  Async-signal-safe. */
+void stream_released(struct stream *stream);
+/* The network's socket of a relayed stream, or -1. */
+int stream_own(const struct stream *stream);
+
+/* pthread_atfork(3): both processes have a copy of each stream then, and may go on in one direction each. */
+void stream_fork_prepare(void);
+void stream_fork_parent(void);
+void stream_fork_child(void);
 
 /* Still in its handshake, as an accepted connection is before its first use? */
 bool stream_is_new(const struct stream *stream);

@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,8 @@ struct tls {
 	int shaking;   /* the handshake's descriptor */
 	pthread_mutex_t recv_lock;
 	pthread_mutex_t send_lock;
+	_Atomic bool gone;  /* another process has the session */
+	_Atomic bool quiet; /* sends only what send() and finish() ask for */
 	struct tls_out out;
 	uint8_t held;  /* bytes of a consumed record that are still in the kernel: 0 or 1 */
 	size_t missing; /* of a record that was taken in part */
@@ -135,7 +138,13 @@ static int take_output(struct tls *tls)
 
 static int flush_locked(struct tls *tls, int fd)
 {
-	int result = take_output(tls);
+	int result;
+
+	if (atomic_load(&tls->gone))
+		return -ESTALE;
+	if (atomic_load(&tls->quiet))
+		return 0;
+	result = take_output(tls);
 
 	return result < 0 ? result : flush_out(tls, fd);
 }
@@ -494,7 +503,7 @@ static ssize_t tls_recv(struct layer *layer, int fd, const struct iovec *iov, in
 	ssize_t result;
 
 	pthread_mutex_lock(&tls->recv_lock);
-	result = from_pending(tls, fd, iov, n, flags);
+	result = atomic_load(&tls->gone) ? -ESTALE : from_pending(tls, fd, iov, n, flags);
 	if (result == -EAGAIN)
 		do
 			result = look(tls, fd, iov, n, total(iov, n), flags);
@@ -511,7 +520,7 @@ static int tls_readable(struct layer *layer, int fd)
 	ssize_t result = 1;
 
 	pthread_mutex_lock(&tls->recv_lock);
-	if (tls_session_pending(tls->session) == 0)
+	if (!atomic_load(&tls->gone) && tls_session_pending(tls->session) == 0)
 		do
 			result = look(tls, fd, NULL, 0, 1, 0);
 		while (result == -EINPROGRESS);
@@ -581,9 +590,11 @@ static int tls_finish(struct layer *layer, int fd)
 	int result = 0;
 
 	pthread_mutex_lock(&tls->send_lock);
-	if (!tls->finished && tls->ready)
+	if (atomic_load(&tls->gone))
+		result = -ESTALE;
+	else if (!tls->finished && tls->ready)
 		result = tls_session_close(tls->session);
-	tls->finished = true;
+	tls->finished = result == 0;
 	if (result == 0)
 		result = flush_locked(tls, fd);
 	pthread_mutex_unlock(&tls->send_lock);
@@ -592,6 +603,34 @@ static int tls_finish(struct layer *layer, int fd)
 	if (tls->ready)
 		tls_readable(layer, fd);
 	return result;
+}
+
+static void tls_gone(struct layer *layer, bool gone)
+{
+	atomic_store(&tls_of(layer)->gone, gone);
+}
+
+static void tls_quiet(struct layer *layer, bool quiet)
+{
+	atomic_store(&tls_of(layer)->quiet, quiet);
+}
+
+static void tls_hold(struct layer *layer)
+{
+	struct tls *tls = tls_of(layer);
+
+	pthread_mutex_lock(&tls->recv_lock);
+	pthread_mutex_lock(&tls->send_lock);
+	tls_session_lock(tls->session);
+}
+
+static void tls_let_go(struct layer *layer)
+{
+	struct tls *tls = tls_of(layer);
+
+	tls_session_unlock(tls->session);
+	pthread_mutex_unlock(&tls->send_lock);
+	pthread_mutex_unlock(&tls->recv_lock);
 }
 
 static const char *tls_why(struct layer *layer)
@@ -621,6 +660,10 @@ static const struct layer_ops tls_ops = {
 	.readable = tls_readable,
 	.pending = tls_pending,
 	.finish = tls_finish,
+	.gone = tls_gone,
+	.quiet = tls_quiet,
+	.hold = tls_hold,
+	.let_go = tls_let_go,
 	.reason = tls_why,
 	.close = tls_close,
 };

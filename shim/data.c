@@ -8,13 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/sendfile.h>
 #include <unistd.h>
 
 #include "shim/fdtab.h"
 #include "shim/load.h"
 #include "shim/open.h"
 #include "shim/opt.h"
+#include "shim/pass.h"
+#include "shim/secured.h"
 
 /* Out of the way of the calls that only pass through. */
 #define COLD __attribute__((cold, noinline))
@@ -57,15 +58,31 @@ static ssize_t edge(ssize_t result, enum direction direction, int flags)
 	return -1;
 }
 
-static ssize_t layered(struct slot *slot, int fd, enum direction direction, struct msghdr *msg, int flags)
+/* Returns false when a relay has taken the connection over: the kernel serves the pair. */
+static bool layered(struct slot *slot, int fd, enum direction direction, struct msghdr *msg, int flags,
+		    ssize_t *ret)
 {
 	const struct taps_core *core = load_core_if_open();
 	int saved = errno;
-	ssize_t result = direction == READING ? core->recv(&slot->pub, fd, msg, flags)
-					      : core->send(&slot->pub, fd, msg, flags);
+	ssize_t result;
 
+	load_enter();
+	result = direction == READING ? core->recv(&slot->pub, fd, msg, flags)
+				      : core->send(&slot->pub, fd, msg, flags);
+	load_leave();
 	errno = saved;
-	return edge(result, direction, flags);
+	*ret = result == TAPS_PASS ? 0 : edge(result, direction, flags);
+	return result != TAPS_PASS;
+}
+
+static int settle(struct slot *slot, int fd)
+{
+	int error;
+
+	load_enter();
+	error = load_core_if_open()->settle(&slot->pub, fd);
+	load_leave();
+	return error;
 }
 
 /* Returns true when the call has its answer, in *ret; false when the kernel is to give it. */
@@ -78,13 +95,13 @@ static bool gate(int fd, enum direction direction, struct msghdr *msg, int flags
 	if (!slot)
 		return false;
 	if ((slot_flags(slot) & SLOT_CONNECTING) && would_block(fd, flags))
-		error = load_core_if_open()->settle(&slot->pub, fd);
+		error = settle(slot, fd);
 	if (error < 0)
 		*ret = edge(error, direction, flags);
 	else if (slot_settled_flags(slot) & SLOT_FAILED)
 		*ret = dead(slot, fd, direction, flags);
 	else if (slot_flags(slot) & SLOT_LAYERED)
-		*ret = layered(slot, fd, direction, msg, flags);
+		answered = layered(slot, fd, direction, msg, flags, ret);
 	else
 		answered = false;
 	slot_put(slot);
@@ -184,7 +201,7 @@ static ssize_t layered_recvfrom(int fd, void *buf, size_t len, int flags, sockle
 }
 
 /* Message by message, as far as it goes. */
-static int layered_mmsg(int fd, enum direction direction, struct mmsghdr *msgs, unsigned int n, int flags)
+static int one_by_one(int fd, enum direction direction, struct mmsghdr *msgs, unsigned int n, int flags)
 {
 	unsigned done;
 
@@ -234,7 +251,7 @@ static COLD int slow_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int 
 			    struct timespec *timeout)
 {
 	if (fdtab_has(fd, SLOT_LAYERED))
-		return layered_mmsg(fd, READING, msgs, n, flags);
+		return one_by_one(fd, READING, msgs, n, flags);
 	THROUGH_MSG(fd, READING, &msgs->msg_hdr, flags, (int)real.recvmmsg(fd, msgs, n, flags, timeout));
 }
 
@@ -355,49 +372,27 @@ static COLD ssize_t slow_sendto(int fd, const void *buf, size_t len, int flags,
 
 	if ((flags & MSG_FASTOPEN) && open_for_data(fd, addr, addrlen, &opened))
 		return opened < 0 ? opened : hook_send(fd, buf, len, flags & ~MSG_FASTOPEN);
+	if (addr && !fdtab_peek(fd) && !open_may_send(fd, addr, addrlen))
+		return -1;
 	THROUGH_BUF(fd, WRITING, buf, len, flags, real.sendto(fd, buf, len, flags, addr, addrlen));
 }
 
 ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
 			    socklen_t addrlen)
 {
-	if (__builtin_expect((flags & MSG_FASTOPEN) || fdtab_has(fd, SLOT_DATA), 0))
+	if (__builtin_expect((flags & MSG_FASTOPEN) || fdtab_has(fd, SLOT_DATA) || (addr && secured_known()), 0))
 		return slow_sendto(fd, buf, len, flags, addr, addrlen);
 	return real.sendto(fd, buf, len, flags, addr, addrlen);
-}
-
-/* A descriptor that leaves the process takes its own file along, not the placeholder. */
-static void settle_passed(const struct cmsghdr *cmsg)
-{
-	size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int), i;
-
-	for (i = 0; i < n; i++) {
-		struct slot *slot;
-		int fd;
-
-		__builtin_memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
-		slot = fdtab_has(fd, SLOT_CONNECTING) ? slot_get(fd) : NULL;
-		if (!slot)
-			continue;
-		load_core_if_open()->restore(&slot->pub);
-		slot_put(slot);
-	}
-}
-
-static void settle_all_passed(const struct msghdr *msg)
-{
-	struct cmsghdr *cmsg;
-
-	if (!msg || !msg->msg_control)
-		return;
-	for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR((struct msghdr *)(uintptr_t)msg, cmsg))
-		if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS)
-			settle_passed(cmsg);
 }
 
 static bool any_special(void)
 {
 	return __builtin_expect(atomic_load_explicit(&fdtab_special, memory_order_relaxed) != 0, 0);
+}
+
+static bool may_send(int fd, const struct msghdr *msg)
+{
+	return !msg || !msg->msg_name || fdtab_peek(fd) || open_may_send(fd, msg->msg_name, msg->msg_namelen);
 }
 
 static COLD ssize_t slow_sendmsg(int fd, const struct msghdr *msg, int flags)
@@ -411,14 +406,16 @@ static COLD ssize_t slow_sendmsg(int fd, const struct msghdr *msg, int flags)
 		rest.msg_namelen = 0;
 		return opened < 0 ? opened : hook_sendmsg(fd, &rest, flags & ~MSG_FASTOPEN);
 	}
-	if (any_special())
-		settle_all_passed(msg);
+	if (!may_send(fd, msg))
+		return -1;
+	if (any_special() && !pass_out(msg))
+		return -1;
 	THROUGH_MSG(fd, WRITING, (struct msghdr *)(uintptr_t)msg, flags, real.sendmsg(fd, msg, flags));
 }
 
 ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	if (__builtin_expect((flags & MSG_FASTOPEN) || any_special(), 0))
+	if (__builtin_expect((flags & MSG_FASTOPEN) || any_special() || secured_known(), 0))
 		return slow_sendmsg(fd, msg, flags);
 	return real.sendmsg(fd, msg, flags);
 }
@@ -427,85 +424,21 @@ static COLD int slow_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int 
 {
 	unsigned i;
 
-	if (any_special())
-		for (i = 0; i < n; i++)
-			settle_all_passed(&msgs[i].msg_hdr);
+	/* The first message connects; where the core has a part in that, each is sent like one alone. */
+	if ((flags & MSG_FASTOPEN) && n > 0 && secured_known())
+		return one_by_one(fd, WRITING, msgs, n, flags);
+	for (i = 0; i < n; i++)
+		if ((any_special() && !pass_out(&msgs[i].msg_hdr)) ||
+		    (secured_known() && !may_send(fd, &msgs[i].msg_hdr)))
+			return -1;
 	if (fdtab_has(fd, SLOT_LAYERED))
-		return layered_mmsg(fd, WRITING, msgs, n, flags);
+		return one_by_one(fd, WRITING, msgs, n, flags);
 	THROUGH_MSG(fd, WRITING, &msgs->msg_hdr, flags, (int)real.sendmmsg(fd, msgs, n, flags));
 }
 
 int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 {
-	if (__builtin_expect((flags & MSG_FASTOPEN) || any_special(), 0))
+	if (__builtin_expect((flags & MSG_FASTOPEN) || any_special() || secured_known(), 0))
 		return slow_sendmmsg(fd, msgs, n, flags);
 	return real.sendmmsg(fd, msgs, n, flags);
-}
-
-/* Copies in the kernel go through memory where an end is the core's.  At most COPY_MAX bytes a call, which a
- * layer takes whole: nothing that was read is lost. */
-#define COPY_MAX 65536
-
-static bool is_gated(int fd)
-{
-	return fdtab_has(fd, SLOT_DATA);
-}
-
-static ssize_t copy_out(int out, int in, off_t *offset, size_t len)
-{
-	char buf[COPY_MAX];
-	ssize_t n, sent;
-
-	if (len > sizeof(buf))
-		len = sizeof(buf);
-	n = offset ? pread(in, buf, len, *offset) : hook_read(in, buf, len);
-	if (n <= 0)
-		return n;
-	sent = hook_write(out, buf, (size_t)n);
-	if (sent < n && !offset)
-		lseek(in, (sent < 0 ? 0 : sent) - n, SEEK_CUR);
-	if (sent > 0 && offset)
-		*offset += sent;
-	return sent;
-}
-
-ssize_t hook_sendfile(int out, int in, off_t *offset, size_t len)
-{
-	ssize_t total = 0, n;
-
-	if (!is_gated(out) && !is_gated(in))
-		return real.sendfile(out, in, offset, len);
-	do {
-		n = copy_out(out, in, offset, len - (size_t)total);
-		if (n > 0)
-			total += n;
-	} while (n > 0 && (size_t)total < len);
-	return total > 0 ? total : n;
-}
-
-ssize_t hook_sendfile64(int out, int in, off_t *offset, size_t len)
-{
-	return hook_sendfile(out, in, offset, len);
-}
-
-/* The pipe's end is written or read like any other descriptor. */
-ssize_t hook_splice(int in, off_t *off_in, int out, off_t *off_out, size_t len, unsigned int flags)
-{
-	char buf[COPY_MAX];
-	ssize_t n;
-
-	if (!is_gated(out) && !is_gated(in))
-		return real.splice(in, off_in, out, off_out, len, flags);
-	if (off_in || off_out) {
-		errno = ESPIPE;
-		return -1;
-	}
-	if (len > sizeof(buf))
-		len = sizeof(buf);
-	/* Nothing may be taken out of the pipe that the connection does not take. */
-	if (is_gated(out) && (n = hook_write(out, "", 0)) < 0)
-		return n;
-	n = is_gated(in) ? hook_recv(in, buf, len, flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0)
-			 : hook_read(in, buf, len);
-	return n <= 0 ? n : hook_write(out, buf, (size_t)n);
 }

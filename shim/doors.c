@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include "shim/fdtab.h"
+#include "shim/secured.h"
 
 #define P(type, value) ((type)(value))
 
@@ -215,6 +216,16 @@ static long door_fork(const long *a)
 }
 #endif
 
+/* Rings move bytes past every call. */
+static long door_io_uring_setup(const long *a)
+{
+	if (secured_by_rule()) {
+		errno = ENOSYS;
+		return -1;
+	}
+	return real.syscall(SYS_io_uring_setup, a[0], a[1], 0, 0, 0, 0);
+}
+
 #define DOORS 512
 
 static long (*const doors[DOORS])(const long *a) = {
@@ -234,6 +245,7 @@ static long (*const doors[DOORS])(const long *a) = {
 	[SYS_dup3] = door_dup3,		      [SYS_close] = door_close,
 	[SYS_close_range] = door_close_range, [SYS_execve] = door_execve,
 	[SYS_execveat] = door_execveat,       [SYS_clone] = door_clone,
+	[SYS_io_uring_setup] = door_io_uring_setup,
 #ifdef SYS_accept
 	[SYS_accept] = door_accept,
 #endif

@@ -4,6 +4,7 @@
 #include "shim/fdtab.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -231,6 +232,13 @@ static void reset(struct slot *slot)
 	slot->regs_unknown = false;
 }
 
+/* The C library's stdio is behind the first three numbers. */
+static void note_standard(struct slot *slot, int fd)
+{
+	if (fd <= STDERR_FILENO)
+		slot_set_flags(slot, SLOT_RELAY, 0);
+}
+
 struct slot *fdtab_new(int fd, int domain, int type, int protocol)
 {
 	slot_entry *page = page_of(fd);
@@ -249,6 +257,7 @@ struct slot *fdtab_new(int fd, int domain, int type, int protocol)
 	slot->fds[0] = fd;
 	slot->n_fds = 1;
 	atomic_store(&slot->pub.refs, 1);
+	note_standard(slot, fd);
 	atomic_store(&page[fd & (FDTAB_PAGE - 1)], slot);
 	return slot;
 }
@@ -259,9 +268,81 @@ static void compact(struct slot *slot, int gone)
 	unsigned i, kept = 0;
 
 	for (i = 0; i < slot->n_fds; i++)
-		if (slot->fds[i] != gone && fdtab_peek(slot->fds[i]) == slot)
+		if (slot->fds[i] != gone && fdtab_peek(slot->fds[i]) == slot) {
+			slot->survives[kept] = slot->survives[i];
 			slot->fds[kept++] = slot->fds[i];
+		}
 	slot->n_fds = kept;
+}
+
+static void seal(struct slot *slot, unsigned at)
+{
+	int flags = real.fcntl(slot->fds[at], F_GETFD, 0);
+
+	slot->survives[at] = flags >= 0 && !(flags & FD_CLOEXEC);
+	if (slot->survives[at])
+		real.fcntl(slot->fds[at], F_SETFD, flags | FD_CLOEXEC);
+}
+
+void fdtab_seal(struct slot *slot)
+{
+	unsigned i;
+
+	compact(slot, -1);
+	for (i = 0; i < slot->n_fds; i++)
+		seal(slot, i);
+}
+
+void fdtab_unseal(struct slot *slot)
+{
+	unsigned i;
+
+	for (i = 0; i < slot->n_fds; i++)
+		if (slot->survives[i] && fdtab_peek(slot->fds[i]) == slot)
+			real.fcntl(slot->fds[i], F_SETFD, real.fcntl(slot->fds[i], F_GETFD, 0) & ~FD_CLOEXEC);
+}
+
+static bool *survival(struct slot *slot, int fd)
+{
+	static bool nowhere;
+	unsigned i;
+
+	for (i = 0; i < slot->n_fds; i++)
+		if (slot->fds[i] == fd)
+			return &slot->survives[i];
+	return &nowhere;
+}
+
+bool fdtab_survives(struct slot *slot, int fd)
+{
+	bool survives;
+
+	fdtab_lock();
+	survives = *survival(slot, fd);
+	fdtab_unlock();
+	return survives;
+}
+
+void fdtab_set_survives(struct slot *slot, int fd, bool survives)
+{
+	fdtab_lock();
+	*survival(slot, fd) = survives;
+	fdtab_unlock();
+}
+
+bool fdtab_is_full(int fd)
+{
+	struct slot *slot = slot_get(fd);
+	bool full = false;
+
+	if (!slot)
+		return false;
+	fdtab_lock();
+	compact(slot, -1);
+	full = slot->n_fds == SLOT_FDS_MAX;
+	fdtab_unlock();
+	slot_put(slot);
+	return full;
 }
 
 bool fdtab_is_last(struct slot *slot, int fd)
@@ -285,11 +366,14 @@ void fdtab_alias(struct slot *slot, int fd)
 	compact(slot, -1);
 	if (slot->n_fds == SLOT_FDS_MAX) {
 		/* A socket with more names than we follow cannot be replaced under all of them. */
-		slot_set_flags(slot, SLOT_PINNED, 0);
+		slot_set_flags(slot, SLOT_PINNED | SLOT_UNSEEN, 0);
 		return;
 	}
 	slot_ref(slot);
 	slot->fds[slot->n_fds++] = fd;
+	if (slot_flags(slot) & SLOT_LAYERED)
+		seal(slot, slot->n_fds - 1);
+	note_standard(slot, fd);
 	atomic_store(&page[fd & (FDTAB_PAGE - 1)], slot);
 }
 

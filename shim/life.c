@@ -10,10 +10,12 @@
 #include <linux/close_range.h>
 #include <netinet/in.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "shim/fdtab.h"
 #include "shim/life.h"
 #include "shim/load.h"
+#include "shim/open.h"
 
 static bool is_managed_kind(int domain, int type, int protocol)
 {
@@ -88,13 +90,23 @@ static int accepted(int fd, int made)
 	return made;
 }
 
+/* The slot of a listener, or nothing that any rule speaks of. */
+static bool may_accept(int fd)
+{
+	return fdtab_peek(fd) || load_inside() || open_may_accept(fd);
+}
+
 int hook_accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
+	if (!may_accept(fd))
+		return -1;
 	return accepted(fd, real.accept(fd, addr, len));
 }
 
 int hook_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
+	if (!may_accept(fd))
+		return -1;
 	return accepted(fd, real.accept4(fd, addr, len, flags));
 }
 
@@ -108,8 +120,10 @@ static void life_ending(int fd)
 
 	if (!slot)
 		return;
+	load_enter();
 	if (fdtab_is_last(slot, fd))
 		load_core_if_open()->ending(&slot->pub, fd, GOODBYE_MS);
+	load_leave();
 	slot_put(slot);
 	errno = saved;
 }
@@ -190,6 +204,38 @@ void hook_closefrom(int first)
 		real.closefrom(first);
 }
 
+bool life_escape(int fd)
+{
+	struct slot *slot;
+	int saved = errno, result = -EIO;
+
+	/* The memory is another process's: no relay can be put into it. */
+	if (fdtab_borrowed()) {
+		errno = EIO;
+		return !fdtab_has(fd, SLOT_LAYERED);
+	}
+	slot = slot_get(fd);
+	if (!slot)
+		return true;
+	slot_set_flags(slot, SLOT_RELAY, 0);
+	load_enter();
+	result = slot_flags(slot) & SLOT_LAYERED ? load_core_if_open()->escape(&slot->pub, false) : 0;
+	load_leave();
+	slot_put(slot);
+	errno = result < 0 ? -result : saved;
+	return result >= 0;
+}
+
+/* Stdio is behind the first three numbers; and more names than the table follows are nobody's. */
+static bool may_duplicate(int fd, int to)
+{
+	if (!fdtab_has(fd, SLOT_LAYERED))
+		return true;
+	if ((to >= 0 && to <= STDERR_FILENO) || fdtab_borrowed() || fdtab_is_full(fd))
+		return life_escape(fd);
+	return true;
+}
+
 /* A duplicate of a managed descriptor is the same slot. */
 static int duplicated(int from, int made)
 {
@@ -204,13 +250,21 @@ static int duplicated(int from, int made)
 		fdtab_alias(slot, made);
 	fdtab_unlock();
 	slot_put(slot);
-	return made;
+	if (made > STDERR_FILENO || !fdtab_has(made, SLOT_LAYERED) || life_escape(made))
+		return made;
+	hook_close(made);
+	errno = EIO;
+	return -1;
 }
 
 int hook_dup(int fd)
 {
-	int made = fdtab_is_own(fd) ? not_yours() : real.dup(fd);
+	int made = -1;
 
+	if (fdtab_is_own(fd))
+		return not_yours();
+	if (may_duplicate(fd, -1))
+		made = real.dup(fd);
 	return made < 0 ? made : duplicated(fd, made);
 }
 
@@ -221,6 +275,8 @@ static int duplicate_to(int from, int to, int flags, bool three)
 
 	if (fdtab_is_own(from))
 		return not_yours();
+	if (!may_duplicate(from, to))
+		return -1;
 	if (from != to && real.fcntl(from, F_GETFD, 0) >= 0) {
 		if (fdtab_is_own(to) && !fdtab_borrowed()) {
 			errno = EBUSY;
@@ -260,9 +316,28 @@ void life_unblocked(int fd)
 	errno = saved;
 }
 
+/* FD_CLOEXEC of a layered descriptor is kept apart (fdtab_seal). */
+static int layered_flags(int fd, int cmd, long arg)
+{
+	struct slot *slot = slot_get(fd);
+	int result = 0;
+
+	if (!slot)
+		return real.fcntl(fd, cmd, arg);
+	if (cmd == F_SETFD)
+		fdtab_set_survives(slot, fd, !(arg & FD_CLOEXEC));
+	else
+		result = fdtab_survives(slot, fd) ? 0 : FD_CLOEXEC;
+	slot_put(slot);
+	return result;
+}
+
 static int control(int (*call)(int, int, long), int fd, int cmd, long arg)
 {
 	int made;
+
+	if ((cmd == F_GETFD || cmd == F_SETFD) && fdtab_has(fd, SLOT_LAYERED) && !fdtab_borrowed())
+		return layered_flags(fd, cmd, arg);
 
 	if (cmd == F_SETFL && (arg & O_NONBLOCK) && fdtab_has(fd, SLOT_LAYERED)) {
 		made = call(fd, cmd, arg);
@@ -273,6 +348,8 @@ static int control(int (*call)(int, int, long), int fd, int cmd, long arg)
 		return call(fd, cmd, arg);
 	if (fdtab_is_own(fd))
 		return not_yours();
+	if (!may_duplicate(fd, -1))
+		return -1;
 	made = call(fd, cmd, arg);
 	return made < 0 ? made : duplicated(fd, made);
 }

@@ -41,6 +41,7 @@ static char *kept_environment[N_KEPT + 1];
 static char kept_small[2048];
 
 static const struct taps_core *_Atomic core;
+static _Atomic bool securing;
 static __thread unsigned inside;
 static struct stat stderr_at_start;
 static pid_t started_as;
@@ -188,9 +189,15 @@ static void host_forget(struct taps_slot *slot)
 
 static void host_flags(struct taps_slot *slot, uint32_t set, uint32_t clear)
 {
+	bool was = atomic_load(&slot->flags) & SLOT_LAYERED;
+
 	slot_set_flags(slot_of(slot), set, clear);
 	if (set & SLOT_LAYERED)
 		epollset_became_layered(slot_of(slot));
+	if (!was && (set & SLOT_LAYERED))
+		fdtab_seal(slot_of(slot));
+	if (was && (clear & SLOT_LAYERED))
+		fdtab_unseal(slot_of(slot));
 }
 
 static void host_options(const struct taps_slot *slot, int from, int fd)
@@ -214,6 +221,7 @@ static struct taps_host host = {
 	.fcntl = bare_fcntl,
 	.ioctl = bare_ioctl,
 	.fork = fork,
+	.epoll_create1 = epoll_create1,
 	.freeaddrinfo = freeaddrinfo,
 	.fd_keep = keep_fd,
 	.fd_drop = drop_fd,
@@ -265,6 +273,9 @@ static void fill_host(void)
 	BARE(ppoll);
 	BARE(dup3);
 	BARE(close);
+	BARE(close_range);
+	BARE(epoll_ctl);
+	BARE(epoll_wait);
 	BARE(getaddrinfo);
 #undef BARE
 	host.environment = load_environment;
@@ -322,6 +333,7 @@ static void load(void)
 	}
 	if (found && (found->version != TAPS_API_VERSION || found->size != sizeof(*found)))
 		found = NULL;
+	atomic_store(&securing, found && found->secures());
 	atomic_store(&core, found);
 	load_leave();
 	errno = saved;
@@ -338,6 +350,16 @@ const struct taps_core *load_core(void)
 		return NULL;
 	pthread_once(&once, load);
 	return load_core_if_open();
+}
+
+bool load_secures(void)
+{
+	return atomic_load_explicit(&securing, memory_order_relaxed);
+}
+
+void load_say(const char *format, va_list args)
+{
+	log_line(TAPS_LOG_SAY, format, args);
 }
 
 bool load_inside(void)

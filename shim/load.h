@@ -10,6 +10,11 @@ const struct taps_core *load_core(void);
 /* The core if it is there already, else NULL.  Async-signal-safe. */
 const struct taps_core *load_core_if_open(void);
 
+/* Does any rule of the configuration secure connections?  False while the core is not there. */
+bool load_secures(void);
+/* One line on stderr. */
+void load_say(const char *format, va_list args);
+
 /* Is this thread inside the core?  Hooks then pass straight on. */
 bool load_inside(void);
 void load_enter(void);

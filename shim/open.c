@@ -11,6 +11,7 @@
 #include "shim/load.h"
 #include "shim/open.h"
 #include "shim/opt.h"
+#include "shim/secured.h"
 
 /* Where the core's -errno becomes errno; on success errno is what it was. */
 static int edge(int result, int saved)
@@ -56,23 +57,29 @@ static uint32_t name_flags(int fd)
 	return bound_flags((struct sockaddr *)&name) & SLOT_BOUND_PORT;
 }
 
+static bool is_tcp(int fd, int *domain)
+{
+	int type, protocol;
+
+	return get_int(fd, SOL_SOCKET, SO_DOMAIN, domain) && (*domain == AF_INET || *domain == AF_INET6) &&
+	       get_int(fd, SOL_SOCKET, SO_TYPE, &type) && type == SOCK_STREAM &&
+	       get_int(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) && protocol == IPPROTO_TCP;
+}
+
 /* A socket that was not made under our eyes (inherited, passed, made by a bare system call) is
  * taken in at its connect: only there, since a question to the kernel about a descriptor that is
  * not ours can cost a sandboxed program its life. */
 static struct slot *adopt(int fd)
 {
-	int domain, type, protocol, saved = errno;
+	int domain, saved = errno;
 	struct slot *slot = NULL;
 
-	if (get_int(fd, SOL_SOCKET, SO_DOMAIN, &domain) && (domain == AF_INET || domain == AF_INET6) &&
-	    get_int(fd, SOL_SOCKET, SO_TYPE, &type) && type == SOCK_STREAM &&
-	    get_int(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) && protocol == IPPROTO_TCP &&
-	    is_untouched_tcp(fd) && fdtab_new(fd, domain, type, protocol))
+	if (is_tcp(fd, &domain) && is_untouched_tcp(fd) && fdtab_new(fd, domain, SOCK_STREAM, IPPROTO_TCP))
 		slot = slot_get(fd);
 	if (slot) {
 		slot->options = OPT_ALL;
 		slot->regs_unknown = true;
-		slot_set_flags(slot, name_flags(fd), 0);
+		slot_set_flags(slot, name_flags(fd) | SLOT_UNSEEN, 0);
 	}
 	errno = saved;
 	return slot;
@@ -96,6 +103,17 @@ static int plain_connect(struct slot *slot, int fd, const struct sockaddr *addr,
 	return result;
 }
 
+/* Is there anything left to decide?  A socket whose plain connect failed may be tried with another address. */
+static bool is_fresh(struct slot *slot, int fd)
+{
+	if (!(slot_flags(slot) & SLOT_PLAIN))
+		return true;
+	if (!secured_known() || slot->pub.type != SOCK_STREAM || !is_untouched_tcp(fd))
+		return false;
+	slot_set_flags(slot, 0, SLOT_PLAIN);
+	return true;
+}
+
 static int managed_connect(struct slot *slot, int fd, const struct sockaddr *addr, socklen_t len)
 {
 	struct taps_connect_call call = {&slot->pub, fd, addr, len};
@@ -115,7 +133,7 @@ static int managed_connect(struct slot *slot, int fd, const struct sockaddr *add
 		load_enter();
 		result = load_core_if_open()->reconnect(&call);
 		load_leave();
-	} else if (!(flags & SLOT_PLAIN) && (core = load_core())) {
+	} else if (is_fresh(slot, fd) && (core = load_core())) {
 		load_enter();
 		result = core->connect(&call);
 		load_leave();
@@ -123,6 +141,9 @@ static int managed_connect(struct slot *slot, int fd, const struct sockaddr *add
 	if (result != TAPS_PASS)
 		return edge(result, saved);
 	errno = saved;
+	if (!(flags & SLOT_SPECIAL) && !load_core_if_open() &&
+	    !secured_may_pass(fd, SECURED_CONNECT, addr, len))
+		return -1;
 	return plain_connect(slot, fd, addr, len);
 }
 
@@ -141,19 +162,36 @@ bool open_for_data(int fd, const struct sockaddr *addr, socklen_t len, int *ret)
 	const struct taps_core *core;
 	int result = TAPS_PASS, saved = errno;
 
-	if (!slot)
-		return false;
-	if (!(slot_flags(slot) & (SLOT_PLAIN | SLOT_SPECIAL | SLOT_BUSY)) && (core = load_core())) {
+	if (!slot) {
+		*ret = -1;
+		return is_internet(addr, len) && !secured_may_pass(fd, SECURED_CONNECT, addr, len);
+	}
+	if (!(slot_flags(slot) & (SLOT_SPECIAL | SLOT_BUSY)) && is_fresh(slot, fd) && (core = load_core())) {
 		load_enter();
 		result = core->connect(&call);
 		load_leave();
 	}
+	if (result == TAPS_PASS && !load_core_if_open() && !secured_may_pass(fd, SECURED_CONNECT, addr, len))
+		result = -EPROTO;
 	if (result == TAPS_PASS)
 		slot_set_flags(slot, SLOT_PLAIN, 0);
 	else
 		*ret = edge(result, saved);
 	slot_put(slot);
 	return result != TAPS_PASS;
+}
+
+bool open_may_send(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	return !is_internet(addr, len) || load_inside() || secured_may_pass(fd, SECURED_CONNECT, addr, len);
+}
+
+/* The kernel's connect, if no rule has anything against it. */
+static int unmanaged_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	if (!is_internet(addr, len) || fdtab_is_own(fd) || secured_may_pass(fd, SECURED_CONNECT, addr, len))
+		return real.connect(fd, addr, len);
+	return -1;
 }
 
 int hook_connect(int fd, const struct sockaddr *addr, socklen_t len)
@@ -163,14 +201,14 @@ int hook_connect(int fd, const struct sockaddr *addr, socklen_t len)
 	int result;
 
 	if ((!is_internet(addr, len) && !unspec) || load_inside() || fdtab_is_own(fd))
-		return real.connect(fd, addr, len);
+		return unmanaged_connect(fd, addr, len);
 	slot = slot_get(fd);
 	if (!slot && !unspec && !fdtab_borrowed())
 		slot = adopt(fd);
 	if (!slot)
-		return real.connect(fd, addr, len);
+		return unmanaged_connect(fd, addr, len);
 	if (fdtab_borrowed())
-		result = real.connect(fd, addr, len);
+		result = unmanaged_connect(fd, addr, len);
 	else
 		result = managed_connect(slot, fd, addr, len);
 	slot_put(slot);
@@ -205,15 +243,27 @@ static void restore(int fd)
 	slot_put(slot);
 }
 
+static bool is_internet_socket(int fd)
+{
+	int domain, saved = errno;
+	bool internet = get_int(fd, SOL_SOCKET, SO_DOMAIN, &domain) && (domain == AF_INET || domain == AF_INET6);
+
+	errno = saved;
+	return internet;
+}
+
 /* A rule may secure what the listener will accept. */
 static int secure_listen(int fd)
 {
 	struct slot *slot = fdtab_borrowed() ? NULL : slot_get(fd);
 	const struct taps_core *core;
-	int result = 0, saved = errno;
+	int result = 0, domain, saved = errno;
 
+	if (!slot && !fdtab_borrowed() && is_tcp(fd, &domain) && fdtab_new(fd, domain, SOCK_STREAM, IPPROTO_TCP))
+		slot = slot_get(fd);
+	errno = saved;
 	if (!slot)
-		return 0;
+		return !is_internet_socket(fd) || secured_may_pass(fd, SECURED_LISTEN, NULL, 0) ? 0 : -1;
 	core = load_core();
 	if (core && slot->pub.type == SOCK_STREAM) {
 		load_enter();
@@ -221,7 +271,18 @@ static int secure_listen(int fd)
 		load_leave();
 	}
 	slot_put(slot);
-	return edge(result, saved);
+	result = edge(result, saved);
+	return result < 0 || core || secured_may_pass(fd, SECURED_LISTEN, NULL, 0) ? result : -1;
+}
+
+bool open_may_accept(int fd)
+{
+	int listens;
+
+	if (load_core_if_open() && !secured_known())
+		return true;
+	return !is_internet_socket(fd) || !get_int(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens) || !listens ||
+	       secure_listen(fd) == 0;
 }
 
 int hook_listen(int fd, int backlog)
@@ -230,7 +291,7 @@ int hook_listen(int fd, int backlog)
 		errno = EINVAL;
 		return -1;
 	}
-	if (fdtab_peek(fd) && secure_listen(fd) != 0)
+	if (!fdtab_is_own(fd) && !load_inside() && secure_listen(fd) != 0)
 		return -1;
 	return real.listen(fd, backlog);
 }
@@ -242,9 +303,11 @@ static int layered_shutdown(int fd, int how)
 
 	if (!slot)
 		return real.shutdown(fd, how);
+	load_enter();
 	result = load_core_if_open()->shutdown(&slot->pub, fd, how);
+	load_leave();
 	slot_put(slot);
-	return edge(result, saved);
+	return result == TAPS_PASS ? real.shutdown(fd, how) : edge(result, saved);
 }
 
 int hook_shutdown(int fd, int how)

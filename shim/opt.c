@@ -261,7 +261,10 @@ static int layered_ioctl(int fd, unsigned long request, void *arg)
 	struct slot *slot = slot_get(fd);
 	int result;
 
-	if (!slot || request != FIONREAD || !arg) {
+	if (slot && (request == FIOCLEX || request == FIONCLEX)) {
+		fdtab_set_survives(slot, fd, request == FIONCLEX);
+		result = 0;
+	} else if (!slot || request != FIONREAD || !arg) {
 		result = real.ioctl(fd, request, arg);
 		if (result == 0 && request == FIONBIO && *(int *)arg)
 			life_unblocked(fd);

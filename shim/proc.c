@@ -7,16 +7,19 @@
 
 #include <alloca.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "shim/fdtab.h"
 #include "shim/life.h"
 #include "shim/load.h"
+#include "shim/secured.h"
 
 extern char **environ;
 
@@ -124,26 +127,152 @@ static char *const *completed(char *const *envp, char **to, char *preload)
 	return to;
 }
 
-/* A socket that is still racing goes to the new program as the application's own file. */
-static void settle_before_exec(void)
+/* Calls on(fd, slot) for each descriptor with one of the flags. */
+static void each_special(uint32_t flags, void (*on)(int fd, struct slot *slot))
 {
-	int fd, last = FDTAB_PAGE - 1;
+	unsigned limit = FDTAB_PAGES * FDTAB_PAGE, fd;
 
 	if (!atomic_load(&fdtab_special) || fdtab_borrowed())
 		return;
-	for (fd = 0; fd <= last; fd++) {
-		struct slot *slot = fdtab_has(fd, SLOT_CONNECTING) ? slot_get(fd) : NULL;
+	for (fd = 0; fd < limit; fd++) {
+		struct slot *slot;
 
+		if (!atomic_load(&fdtab_pages[fd >> FDTAB_PAGE_BITS])) {
+			fd |= FDTAB_PAGE - 1;
+			continue;
+		}
+		slot = fdtab_has((int)fd, flags) ? slot_get((int)fd) : NULL;
 		if (!slot)
 			continue;
-		load_core_if_open()->restore(&slot->pub);
+		on((int)fd, slot);
 		slot_put(slot);
 	}
 }
 
+static void restore(int fd, struct slot *slot)
+{
+	(void)fd;
+	load_core_if_open()->restore(&slot->pub);
+}
+
+/* A layered connection that outlives exec goes on as a relay's, unless this process only inherited it and had
+ * nothing to do with it: the relay would take the bytes away from the one who has. */
+static void escape_if_used(int fd, struct slot *slot)
+{
+	if (!fdtab_survives(slot, fd))
+		return;
+	load_enter();
+	load_core_if_open()->escape(&slot->pub, true);
+	load_leave();
+}
+
+/* A socket that is still racing goes to the new program as the application's own file.  What does not outlive
+ * exec ends here, if there will be one. */
+static void settle_before_exec(bool certain)
+{
+	int saved = errno;
+
+	each_special(SLOT_CONNECTING, restore);
+	each_special(SLOT_LAYERED, escape_if_used);
+	if (certain && atomic_load(&fdtab_special) && !fdtab_borrowed())
+		life_end_range(0, ~0u);
+	errno = saved;
+}
+
+static bool is_program(const char *path)
+{
+	return path && faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0;
+}
+
+/* execvp(3): a name without a slash is looked for in PATH. */
+static bool is_found(const char *file)
+{
+	const char *at = getenv("PATH");
+	char path[PATH_MAX];
+
+	if (!file || strchr(file, '/'))
+		return is_program(file);
+	for (; at && *at; at += strspn(at, ":")) {
+		size_t n = strcspn(at, ":");
+
+		if (snprintf(path, sizeof(path), "%.*s/%s", (int)n, at, file) < (int)sizeof(path) &&
+		    is_program(path))
+			return true;
+		at += n;
+	}
+	return false;
+}
+
+/* Descriptors that somebody ever named for a child's (posix_spawn(3)): by number; a hint that stays. */
+static _Atomic uint64_t named_low[FDTAB_PAGE / 64];
+static _Atomic bool named_high;
+
+int hook_posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int from, int to)
+{
+	if (from >= FDTAB_PAGE)
+		atomic_store(&named_high, true);
+	else if (from >= 0)
+		atomic_fetch_or(&named_low[from / 64], UINT64_C(1) << (from % 64));
+	return real.posix_spawn_file_actions_adddup2(actions, from, to);
+}
+
+static bool is_named(int fd)
+{
+	if (fd >= FDTAB_PAGE)
+		return atomic_load(&named_high);
+	return atomic_load(&named_low[fd / 64]) & UINT64_C(1) << (fd % 64);
+}
+
+/* Connections that a child inherits by accident are common, and a relay each has its price: beyond a few they
+ * are closed to it. */
+#define SPAWN_RELAYS 4
+
+static __thread unsigned surviving;
+
+static void count_surviving(int fd, struct slot *slot)
+{
+	surviving += fdtab_survives(slot, fd);
+}
+
+static void escape_named(int fd, struct slot *slot)
+{
+	(void)slot;
+	if (is_named(fd))
+		life_escape(fd);
+}
+
+static __thread bool all_escaped;
+
+static void check_named(int fd, struct slot *slot)
+{
+	(void)slot;
+	all_escaped &= !is_named(fd);
+}
+
+static void escape_surviving(int fd, struct slot *slot)
+{
+	if (fdtab_survives(slot, fd))
+		life_escape(fd);
+}
+
+/* Before a child that the C library makes, past every hook.  What could not be handed to a relay is closed in
+ * the new program (fdtab_seal). */
+static void settle_before_spawn(bool actions)
+{
+	int saved = errno;
+
+	if (actions)
+		each_special(SLOT_LAYERED, escape_named);
+	surviving = 0;
+	each_special(SLOT_LAYERED, count_surviving);
+	if (surviving <= SPAWN_RELAYS)
+		each_special(SLOT_LAYERED, escape_surviving);
+	errno = saved;
+}
+
 int hook_execve(const char *path, char *const argv[], char *const envp[])
 {
-	settle_before_exec();
+	settle_before_exec(is_program(path));
 	return real.execve(path, argv, COMPLETED(envp));
 }
 
@@ -154,7 +283,7 @@ int hook_execv(const char *path, char *const argv[])
 
 int hook_execvpe(const char *file, char *const argv[], char *const envp[])
 {
-	settle_before_exec();
+	settle_before_exec(is_found(file));
 	return real.execvpe(file, argv, COMPLETED(envp));
 }
 
@@ -226,27 +355,73 @@ int hook_execle(const char *path, const char *arg, ...)
 
 int hook_fexecve(int fd, char *const argv[], char *const envp[])
 {
-	settle_before_exec();
+	settle_before_exec(true);
 	return real.fexecve(fd, argv, COMPLETED(envp));
 }
 
 int hook_execveat(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-	settle_before_exec();
+	settle_before_exec(faccessat(dirfd, path, X_OK, AT_EACCESS) == 0);
 	return real.execveat(dirfd, path, argv, COMPLETED(envp), flags);
+}
+
+static bool may_spawn(const posix_spawn_file_actions_t *actions)
+{
+	settle_before_spawn(actions);
+	all_escaped = true;
+	if (actions)
+		each_special(SLOT_LAYERED, check_named);
+	return all_escaped;
 }
 
 int hook_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 		     const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
+	if (!may_spawn(actions))
+		return EIO;
 	return real.posix_spawn(pid, path, actions, attr, argv, COMPLETED(envp));
 }
 
 int hook_posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 		      const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
+	if (!may_spawn(actions))
+		return EIO;
 	return real.posix_spawnp(pid, file, actions, attr, argv, COMPLETED(envp));
 }
+
+int hook_system(const char *command)
+{
+	if (command)
+		settle_before_spawn(false);
+	return real.system(command);
+}
+
+FILE *hook_popen(const char *command, const char *mode)
+{
+	settle_before_spawn(false);
+	return real.popen(command, mode);
+}
+
+/* A child of vfork(2) has no memory of its own to make a relay or a connection in: where one may be asked for,
+ * it gets some.  Called by the symbol itself, which returns nowhere but to the application. */
+__attribute__((used)) static void *vfork_target(void) __asm__("shim_vfork_target");
+static void *vfork_target(void)
+{
+	bool layered = atomic_load(&fdtab_special) != 0 || secured_known();
+
+	return layered ? (void *)fork : (void *)real.vfork;
+}
+
+#if defined(__x86_64__)
+__asm__(".text\n.globl vfork\n.type vfork, @function\n"
+	"vfork:\n\tendbr64\n\tsubq $8, %rsp\n\tcall shim_vfork_target\n\taddq $8, %rsp\n\tjmp *%rax\n"
+	".size vfork, .-vfork\n");
+#elif defined(__aarch64__)
+__asm__(".text\n.globl vfork\n.type vfork, @function\n"
+	"vfork:\n\tstp x29, x30, [sp, #-16]!\n\tbl shim_vfork_target\n\tldp x29, x30, [sp], #16\n\tmov x16, x0\n"
+	"\tbr x16\n.size vfork, .-vfork\n");
+#endif
 
 /* A layered connection that the process leaves open says goodbye: the peer would take its end for an attack
  * otherwise (RFC 8446 §6.1). */

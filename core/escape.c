@@ -1,0 +1,114 @@
+/* Escapes: an established connection goes from the application's own calls to a relay. */
+#include "core/stream_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "core/host.h"
+#include "core/place.h"
+#include "core/relay.h"
+#include "core/wait.h"
+
+struct stream *stream_relayed(int take_own, const struct taps_addr *peer, const struct taps_addr *local)
+{
+	static const struct taps_addr none;
+	struct stream *stream = stream_new(NULL, peer ? peer : &none, local ? local : &none);
+
+	if (!stream)
+		return NULL;
+	stream->own = take_own;
+	atomic_store(&stream->relayed, true);
+	return stream;
+}
+
+int stream_own(const struct stream *stream)
+{
+	return atomic_load(&stream->own);
+}
+
+void stream_released(struct stream *stream)
+{
+	int own = atomic_exchange(&stream->own, -1);
+
+	if (own >= 0)
+		taps_host->fd_drop(own);
+	handle_unref(&stream->handle);
+}
+
+static int keep_copy(int fd)
+{
+	int copy = fd < 0 ? -1 : taps_host->fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	return copy < 0 ? -errno : taps_host->fd_keep(copy);
+}
+
+static const char *rule_of(const struct stream *stream)
+{
+	return stream->security ? stream->security->rule : "of the connection";
+}
+
+/* The session's other copies, after fork(2), are left behind. */
+static int take_all_turns(struct stream *stream)
+{
+	int result = stream_take_turn(stream, STREAM_RECEIVING);
+
+	return result < 0 ? result : stream_take_turn(stream, STREAM_SENDING);
+}
+
+static int hand_over(struct taps_slot *slot, struct stream *stream)
+{
+	int fd, own, end, result = take_all_turns(stream);
+
+	if (result < 0)
+		return result;
+	taps_host->lock();
+	fd = taps_host->slot_fd(slot);
+	own = keep_copy(fd);
+	taps_host->unlock();
+	if (own < 0)
+		return own;
+	end = relay_start(stream->chain, own, rule_of(stream));
+	if (end >= 0) {
+		result = place_relay(slot, end, own);
+		taps_host->close(end);
+	}
+	if (end < 0 || result < 0) {
+		taps_host->fd_drop(own);
+		return end < 0 ? end : result;
+	}
+	atomic_store(&stream->own, own);
+	return 0;
+}
+
+/* Another thread is at it. */
+static int await(const struct stream *stream)
+{
+	while (atomic_load(&stream->leaving) && !atomic_load(&stream->relayed)) {
+		int64_t now = now_ns();
+
+		wait_fds(NULL, 0, now + NS_PER_MS, now);
+	}
+	return atomic_load(&stream->relayed) ? 0 : -EIO;
+}
+
+int stream_escape(struct taps_slot *slot, bool if_used)
+{
+	struct handle *handle = atomic_load(&slot->conn);
+	struct stream *stream = (struct stream *)handle;
+	int result;
+
+	if (!handle || handle->kind != HANDLE_STREAM || atomic_load(&stream->relayed))
+		return 0;
+	if (if_used && atomic_load(&stream->user) != taps_host->process())
+		return -EPERM;
+	if (atomic_exchange(&stream->leaving, true))
+		return await(stream);
+	handle_ref(handle);
+	result = hand_over(slot, stream);
+	if (result == 0)
+		atomic_store(&stream->relayed, true);
+	else
+		atomic_store(&stream->leaving, false);
+	handle_unref(handle);
+	return result;
+}

@@ -1,0 +1,305 @@
+/* Making of relays.  Twice forked: the grandchild is nobody's child that waits, and the child is reaped at
+ * once.  fork(3) is the C library's, so that the allocator and every lock of ours are whole in the child. */
+#include "core/relay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/host.h"
+#include "core/loop.h"
+#include "core/pump.h"
+#include "core/wait.h"
+
+/* --- the process itself --- */
+
+/* The application's handlers are not for here, and its terminal's signals neither. */
+static void reset_signals(void)
+{
+	struct sigaction action = {.sa_handler = SIG_DFL};
+	sigset_t none;
+	int sig;
+
+	for (sig = 1; sig < NSIG; sig++)
+		sigaction(sig, &action, NULL);
+	action.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	sigemptyset(&none);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
+}
+
+static void sort(int *fds, unsigned n)
+{
+	unsigned i, k;
+
+	for (i = 1; i < n; i++)
+		for (k = i; k > 0 && fds[k] < fds[k - 1]; k--) {
+			int swap = fds[k];
+
+			fds[k] = fds[k - 1];
+			fds[k - 1] = swap;
+		}
+}
+
+/* Closes every descriptor but these. */
+static void close_others(int *fds, unsigned n)
+{
+	unsigned from = 0, i;
+
+	sort(fds, n);
+	for (i = 0; i < n; i++) {
+		if ((unsigned)fds[i] > from)
+			taps_host->close_range(from, (unsigned)fds[i] - 1, 0);
+		from = (unsigned)fds[i] + 1;
+	}
+	taps_host->close_range(from, ~0u, 0);
+}
+
+static int above_standard(int fd)
+{
+	return fd > STDERR_FILENO ? fd : taps_host->fcntl(fd, F_DUPFD, STDERR_FILENO + 1);
+}
+
+/* An epoll set in the place of a standard descriptor can be neither read nor written. */
+static void plug(int set, int fd)
+{
+	taps_host->dup3(set, fd, 0);
+}
+
+static bool watch(int set, int fd)
+{
+	struct epoll_event event = {EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, {.u64 = (uint64_t)fd}};
+
+	return taps_host->epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static int until(int64_t deadline)
+{
+	int64_t left = deadline == INT64_MAX ? -NS_PER_MS : deadline - now_ns();
+
+	if (deadline != INT64_MAX && left <= 0)
+		return 0;
+	return left / NS_PER_MS < 1000000 ? (int)(left / NS_PER_MS) + (left > 0) : 1000000;
+}
+
+/* Finishes the handshake, if it is not over yet.  The chain says by when to give up. */
+static int shake(struct layer *chain)
+{
+	struct layer_wants wants;
+	int result;
+
+	while ((result = chain->ops->connect(chain, now_ns(), &wants)) == -EAGAIN) {
+		struct pollfd fd = {wants.fd, wants.events, 0};
+
+		taps_host->poll(&fd, 1, until(wants.deadline));
+	}
+	return result;
+}
+
+static void say_refused(int net, struct layer *chain, int error, const char *rule)
+{
+	const char *reason = chain->ops->reason ? chain->ops->reason(chain) : "";
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+	struct taps_addr peer;
+	char text[ADDR_TEXT_MAX] = "a peer";
+
+	if (taps_host->getpeername(net, (struct sockaddr *)&name, &len) == 0 &&
+	    addr_from_sockaddr(&peer, (struct sockaddr *)&name, len)) {
+		peer = addr_unmap(&peer);
+		addr_format(&peer, text);
+	}
+	wait_say("%s: %s (rule %s)", text, reason[0] ? reason : strerror(error), rule);
+}
+
+static void pump_all(struct pump *pump, int set)
+{
+	struct epoll_event events[2];
+	int n = 0, i;
+
+	for (;;) {
+		for (i = 0; i < n; i++)
+			if (events[i].data.u64 == (uint64_t)pump->app)
+				pump_hear(pump, events[i].events);
+		pump_run(pump, now_ns());
+		if (pump_is_over(pump, now_ns()))
+			return;
+		n = taps_host->epoll_wait(set, events, 2, until(pump_deadline(pump)));
+	}
+}
+
+static void serve(struct layer *chain, int net, int app, int set, const char *rule)
+{
+	struct pump pump;
+	int result;
+
+	layer_renumber(chain, net);
+	result = shake(chain);
+	if (result < 0)
+		say_refused(net, chain, -result, rule);
+	plug(set, STDERR_FILENO);
+	if (result < 0 || pump_init(&pump, chain, net, app) < 0 || !watch(set, net) || !watch(set, app)) {
+		taps_host->shutdown(net, SHUT_RDWR);
+		return;
+	}
+	pump_all(&pump, set);
+	pump_end(&pump);
+}
+
+/* What the application's process must not do any more is for here. */
+static void come_back(struct layer *chain)
+{
+	if (chain->ops->gone)
+		chain->ops->gone(chain, false);
+	if (chain->ops->quiet)
+		chain->ops->quiet(chain, false);
+}
+
+/* Standard error is left until the handshake is over, for its message. */
+static _Noreturn void relay_main(struct layer *chain, int net, int app, const char *rule)
+{
+	int set = taps_host->epoll_create1(0);
+
+	setsid();
+	reset_signals();
+	prctl(PR_SET_NAME, "taps-relay");
+	net = above_standard(net);
+	app = above_standard(app);
+	set = above_standard(set);
+	if (net >= 0 && app >= 0 && set >= 0 && chdir("/") == 0) {
+		close_others((int[]){net, app, set, STDERR_FILENO}, 4);
+		plug(set, STDIN_FILENO);
+		plug(set, STDOUT_FILENO);
+		come_back(chain);
+		serve(chain, net, app, set, rule);
+	}
+	_exit(0);
+}
+
+/* --- its making --- */
+
+/* The application's end first; the other one is kept, and holds its byte (core/pump.h). */
+static int make_pair(int ends[2])
+{
+	if (taps_host->socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+		return -errno;
+	ends[1] = taps_host->fd_keep(ends[1]);
+	if (ends[1] >= 0 && taps_host->send(ends[0], "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1)
+		return 0;
+	taps_host->close(ends[0]);
+	if (ends[1] >= 0)
+		taps_host->fd_drop(ends[1]);
+	return ends[1] < 0 ? ends[1] : -ENOMEM;
+}
+
+/* What must not happen between fork and wait. */
+struct quiet {
+	sigset_t mask;
+	int cancel;
+	bool had_child; /* a SIGCHLD was pending before */
+};
+
+static void begin_quiet(struct quiet *quiet)
+{
+	sigset_t all, pending;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &quiet->mask);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &quiet->cancel);
+	sigpending(&pending);
+	quiet->had_child = sigismember(&pending, SIGCHLD);
+}
+
+static bool child_waits(siginfo_t *ret)
+{
+	ret->si_pid = 0;
+	return waitid(P_ALL, 0, ret, WEXITED | WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT) == 0 && ret->si_pid != 0;
+}
+
+/* SIGCHLD does not queue: the one that is pending may stand for a child of the application's too, which then
+ * still waits to be asked for. */
+static void take_back_signal(const struct quiet *quiet, pid_t child)
+{
+	struct timespec at_once = {0};
+	siginfo_t info, other;
+	sigset_t only;
+
+	sigemptyset(&only);
+	sigaddset(&only, SIGCHLD);
+	if (quiet->had_child || sigtimedwait(&only, &info, &at_once) != SIGCHLD)
+		return;
+	if (info.si_pid != child)
+		syscall(SYS_rt_sigqueueinfo, getpid(), SIGCHLD, &info);
+	else if (child_waits(&other))
+		syscall(SYS_rt_sigqueueinfo, getpid(), SIGCHLD, &other);
+}
+
+static void end_quiet(const struct quiet *quiet)
+{
+	pthread_setcancelstate(quiet->cancel, NULL);
+	pthread_sigmask(SIG_SETMASK, &quiet->mask, NULL);
+}
+
+/* Returns 0 in nobody but the caller. */
+static int fork_twice(struct layer *chain, int net, int app, const char *rule)
+{
+	struct quiet quiet;
+	int error = 0;
+	pid_t child;
+
+	begin_quiet(&quiet);
+	loop_fork_alone(true);
+	child = taps_host->fork();
+	if (child < 0)
+		error = errno;
+	if (child == 0) {
+		child = taps_host->fork();
+		if (child == 0)
+			relay_main(chain, net, app, rule);
+		_exit(0);
+	}
+	loop_fork_alone(false);
+	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (child > 0)
+		take_back_signal(&quiet, child);
+	end_quiet(&quiet);
+	return -error;
+}
+
+/* Nobody has the other end: the second fork failed. */
+static bool is_dead(int end)
+{
+	struct pollfd state = {.fd = end};
+
+	return taps_host->poll(&state, 1, 0) > 0 && (state.revents & POLLHUP);
+}
+
+int relay_start(struct layer *chain, int net, const char *rule)
+{
+	int ends[2], result = make_pair(ends);
+
+	if (result < 0)
+		return result;
+	if (chain->ops->gone)
+		chain->ops->gone(chain, true);
+	result = fork_twice(chain, net, ends[1], rule);
+	taps_host->fd_drop(ends[1]);
+	if (result == 0 && is_dead(ends[0]))
+		result = -EAGAIN;
+	if (result == 0)
+		return ends[0];
+	if (chain->ops->gone)
+		chain->ops->gone(chain, false);
+	taps_host->close(ends[0]);
+	return result;
+}

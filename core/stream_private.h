@@ -1,0 +1,68 @@
+/* The inside of a stream, for the files that share it: core/stream.c (bytes, waiting), core/stream_flush.c (the
+ * end, what the kernel did not take), core/stream_fork.c (processes). */
+#ifndef TAPS_CORE_STREAM_PRIVATE_H
+#define TAPS_CORE_STREAM_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "core/handle.h"
+#include "core/stream.h"
+
+struct stream_turns;
+
+struct stream {
+	struct handle handle;
+	struct layer *chain;             /* NULL: the bytes are the kernel's alone */
+	const struct security *security; /* of an accepted connection */
+	pthread_mutex_t shaking;         /* held by the one who drives the handshake */
+	_Atomic(const void *) shaker;    /* that thread, by an address of its own */
+	_Atomic bool new;        /* the handshake is still to come */
+	_Atomic int error;       /* of the handshake, for good */
+	_Atomic pid_t user;      /* the process that made it or used it last */
+	_Atomic bool ended;
+	_Atomic bool flushing;   /* the loop sends, on the descriptor `kept_fd` */
+	int kept_fd;
+	_Atomic bool leaving;    /* a thread hands it to a relay */
+	_Atomic bool relayed;    /* a relay has it */
+	_Atomic int own;         /* relayed: the network's socket, kept for its names and options; else -1 */
+	struct taps_addr peer, local;
+
+	/* Of core/stream_fork.c. */
+	struct stream *next, **prev;
+	_Atomic pid_t home;          /* the process whose copy this is */
+	struct stream_turns *turns;  /* shared with the other processes that have a copy; NULL: nobody */
+	struct stream_region *region;
+	uint64_t sent, received;     /* how far this copy has come */
+	bool sending;                /* this process has sent since it was forked, or forked */
+	bool kept;                   /* at the fork: bytes were still on their way */
+	bool held;                   /* at the fork: `shaking` was taken for it */
+};
+
+/* Waits until the kernel took all that the layers hold; -EAGAIN at `end`. */
+int stream_drain(struct stream *stream, int fd, int64_t end);
+/* The same for what the loop sends behind the application. */
+int stream_drain_kept(struct stream *stream, int64_t end);
+/* Lets the loop send what the kernel did not take yet. */
+void stream_flush_behind(struct stream *stream, int fd);
+
+/* Waits for one event; -EAGAIN at the end, -EINTR when the kernel's own call would return so, -ESTALE when the
+ * stream went to a relay. */
+int stream_wait(const struct stream *stream, int fd, short events, int64_t end);
+
+/* This thread, as stream->shaker has it. */
+const void *stream_thread(void);
+
+/* Enters the stream in the list of those that fork(2) must know, and takes it out. */
+void stream_fork_enter(struct stream *stream);
+void stream_fork_remove(struct stream *stream);
+
+enum stream_direction { STREAM_SENDING, STREAM_RECEIVING };
+/* Before a record is made, or one is taken from the kernel: of all the processes that have a copy only one may go
+ * on in each direction, the one that did so first (a nonce used twice gives AES-GCM away).  Returns 0, or
+ * -EIO in the others for ever. */
+int stream_take_turn(struct stream *stream, enum stream_direction direction);
+/* This process lets its copy go.  True if nobody else has one. */
+bool stream_is_last_copy(struct stream *stream);
+
+#endif

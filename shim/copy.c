@@ -1,0 +1,76 @@
+/* sendfile(2) and splice(2): copies in the kernel go through memory where an end is the core's.  At most COPY_MAX
+ * bytes a call, which a layer takes whole: nothing that was read is lost. */
+#include "shim/real.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+#include "shim/fdtab.h"
+
+#define COPY_MAX 65536
+
+static bool is_gated(int fd)
+{
+	return fdtab_has(fd, SLOT_DATA);
+}
+
+static ssize_t copy_out(int out, int in, off_t *offset, size_t len)
+{
+	char buf[COPY_MAX];
+	ssize_t n, sent;
+
+	if (len > sizeof(buf))
+		len = sizeof(buf);
+	n = offset ? pread(in, buf, len, *offset) : hook_read(in, buf, len);
+	if (n <= 0)
+		return n;
+	sent = hook_write(out, buf, (size_t)n);
+	if (sent < n && !offset)
+		lseek(in, (sent < 0 ? 0 : sent) - n, SEEK_CUR);
+	if (sent > 0 && offset)
+		*offset += sent;
+	return sent;
+}
+
+ssize_t hook_sendfile(int out, int in, off_t *offset, size_t len)
+{
+	ssize_t total = 0, n;
+
+	if (!is_gated(out) && !is_gated(in))
+		return real.sendfile(out, in, offset, len);
+	do {
+		n = copy_out(out, in, offset, len - (size_t)total);
+		if (n > 0)
+			total += n;
+	} while (n > 0 && (size_t)total < len);
+	return total > 0 ? total : n;
+}
+
+ssize_t hook_sendfile64(int out, int in, off_t *offset, size_t len)
+{
+	return hook_sendfile(out, in, offset, len);
+}
+
+/* The pipe's end is written or read like any other descriptor. */
+ssize_t hook_splice(int in, off_t *off_in, int out, off_t *off_out, size_t len, unsigned int flags)
+{
+	char buf[COPY_MAX];
+	ssize_t n;
+
+	if (!is_gated(out) && !is_gated(in))
+		return real.splice(in, off_in, out, off_out, len, flags);
+	if (off_in || off_out) {
+		errno = ESPIPE;
+		return -1;
+	}
+	if (len > sizeof(buf))
+		len = sizeof(buf);
+	/* Nothing may be taken out of the pipe that the connection does not take. */
+	if (is_gated(out) && (n = hook_write(out, "", 0)) < 0)
+		return n;
+	n = is_gated(in) ? hook_recv(in, buf, len, flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0)
+			 : hook_read(in, buf, len);
+	return n <= 0 ? n : hook_write(out, buf, (size_t)n);
+}

@@ -1,0 +1,131 @@
+/* The last guard before the kernel's own connect(2), listen(2) and accept(2): of sockets that the core cannot
+ * manage, and of calls where it must not be asked (a child of vfork(2), a signal handler inside the core). */
+#include "shim/secured.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "shim/fdtab.h"
+#include "shim/load.h"
+#include "shim/real.h"
+
+/* Words of a configuration that may lead to a rule that secures. */
+static bool may_secure(const char *text)
+{
+	return strstr(text, "security") || strstr(text, "include");
+}
+
+/* A file that is there and cannot be read may say anything. */
+static bool file_may_secure(const char *path)
+{
+	char buf[8192 + 1];
+	bool found = false;
+	struct stat st;
+	ssize_t n = 0;
+	int fd;
+
+	if (stat(path, &st) != 0)
+		return errno != ENOENT && errno != ENOTDIR;
+	if (S_ISDIR(st.st_mode))
+		return true;
+	fd = (int)kernel_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	if (fd < 0)
+		return true;
+	/* A word on the edge of two pieces is not missed: files longer than one piece count as found. */
+	n = real.read(fd, buf, sizeof(buf) - 1);
+	real.close(fd);
+	if (n < 0 || n == sizeof(buf) - 1)
+		return true;
+	buf[n] = 0;
+	found = may_secure(buf);
+	return found;
+}
+
+static bool below_may_secure(const char *folder, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (!folder)
+		return false;
+	return snprintf(path, sizeof(path), "%s%s", folder, name) >= (int)sizeof(path) || file_may_secure(path);
+}
+
+/* Without the core: is there anything that might secure?  No memory, no lock. */
+static bool configuration_may_secure(void)
+{
+	const char *file = load_get(load_environment, "TAPS_CONFIG");
+	const char *options = load_get(load_environment, "TAPS_OPTIONS");
+
+	return (file && file_may_secure(file)) || (options && may_secure(options)) ||
+	       below_may_secure(TAPS_SYSCONFDIR, "/system.conf") ||
+	       below_may_secure(TAPS_SYSCONFDIR, "/apps") ||
+	       below_may_secure(load_get(load_environment, "XDG_CONFIG_HOME"), "/taps/apps") ||
+	       below_may_secure(load_get(load_environment, "HOME"), "/.config/taps/apps");
+}
+
+static void say(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	load_say(format, args);
+	va_end(args);
+}
+
+bool secured_known(void)
+{
+	return load_secures();
+}
+
+bool secured_by_rule(void)
+{
+	return load_core() ? load_secures() : configuration_may_secure();
+}
+
+static bool is_stream(int fd)
+{
+	int type = SOCK_STREAM, saved = errno;
+	socklen_t len = sizeof(type);
+
+	real.getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+	errno = saved;
+	return type == SOCK_STREAM || type == SOCK_SEQPACKET;
+}
+
+static bool refuse(const char *why)
+{
+	say("%s", why);
+	errno = EPROTO;
+	return false;
+}
+
+bool secured_may_pass(int fd, enum secured_act act, const struct sockaddr *addr, socklen_t len)
+{
+	const struct taps_core *core = load_core_if_open();
+	struct sockaddr_storage name;
+	socklen_t size = sizeof(name);
+	int saved = errno, result;
+
+	if ((core && !load_secures()) || !is_stream(fd))
+		return true;
+	if (!secured_by_rule())
+		return true;
+	core = load_core_if_open();
+	if (!core || load_inside() || fdtab_borrowed())
+		return refuse("this socket cannot be secured here, and a rule may ask for that");
+	if (!addr && real.getsockname(fd, (struct sockaddr *)&name, &size) == 0) {
+		addr = (struct sockaddr *)&name;
+		len = size;
+	}
+	load_enter();
+	result = addr ? core->permits(addr, len, act == SECURED_LISTEN) : -EPROTO;
+	load_leave();
+	errno = result < 0 ? -result : saved;
+	return result >= 0;
+}
