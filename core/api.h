@@ -221,9 +221,9 @@ struct taps_core {
 	void (*ending)(struct taps_slot *slot, int fd, int ms);
 	/* exit(3), after every slot's ending: nothing goes on behind the application. */
 	void (*exiting)(void);
-	/* A LAYERED descriptor is about to get out of the shim's sight: a relay takes the connection over, the
-	 * slot is only DISGUISED then.  With `if_used`, only where this process made or used the connection:
-	 * -EPERM else.  0, or -errno: the caller must not let it out. */
+	/* A LAYERED descriptor is about to get out of the shim's sight: a relay takes the connection over,
+	 * the slot is only DISGUISED then.  With `if_used`, only where this process made or used the
+	 * connection: -EPERM else.  0, or -errno: the caller must not let it out. */
 	int (*escape)(struct taps_slot *slot, bool if_used);
 	/* Does any rule secure connections?  And may the kernel connect to addr (listening: accept at it) a
 	 * stream in clear that the core has no part in?  0, or -EPROTO after a line on stderr. */

@@ -149,8 +149,8 @@ static int datagram(const struct taps_connect_call *call, const struct policy *p
 	return found;
 }
 
-/* A connection that is secured must be the only way to its peer: no descriptor of the socket may be unknown, and
- * what was set for this very socket must hold for the peer that the rule names. */
+/* A connection that is secured must be the only way to its peer: no descriptor of the socket may be unknown,
+ * and what was set for this very socket must hold for the peer that the rule names. */
 static bool can_secure(const struct taps_connect_call *call, const struct policy *policy,
 		       const struct taps_addr *asked)
 {
@@ -160,7 +160,8 @@ static bool can_secure(const struct taps_connect_call *call, const struct policy
 	if (!unseen && !(is_pinned(call) && policy->remote.host))
 		return true;
 	say(TAPS_LOG_SAY, "%s: this socket cannot be secured: %s (rule %s)", addr_format(asked, text),
-	    unseen ? "it may have descriptors that are not known" : "it is bound, and the rule names another peer",
+	    unseen ? "it may have descriptors that are not known"
+		   : "it is bound, and the rule names another peer",
 	    policy->security->rule);
 	return false;
 }

@@ -105,7 +105,8 @@ int listener_unblocked(struct taps_slot *slot, int fd)
 /* In the loop's hands, in a relay's, or left for the first use. */
 static int settle_accepted(const struct listener *listener, struct taps_slot *slot, int fd)
 {
-	bool relay = listener->security->data_path == SECURITY_RELAY || (atomic_load(&slot->flags) & SLOT_RELAY);
+	bool relay =
+		listener->security->data_path == SECURITY_RELAY || (atomic_load(&slot->flags) & SLOT_RELAY);
 	int result = listener_unblocked(slot, fd);
 
 	if (result < 0 || !relay || !(atomic_load(&slot->flags) & SLOT_LAYERED))

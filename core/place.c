@@ -289,8 +289,8 @@ static bool wants_relay(const struct conn *conn, const struct attempt *winner)
 						(atomic_load(&conn->slot->flags) & SLOT_RELAY));
 }
 
-/* Larger than half of what one write can make of it: the byte that a relay holds back then never makes the pair
- * look full (core/pump.h). */
+/* Larger than half of what one write can make of it: the byte that a relay holds back then never makes the
+ * pair look full (core/pump.h). */
 #define PAIR_BUFFER (256 * 1024)
 
 /* A relay's end takes the place of a socket.  With the lock. */

@@ -222,7 +222,8 @@ static void begin_quiet(struct quiet *quiet)
 static bool child_waits(siginfo_t *ret)
 {
 	ret->si_pid = 0;
-	return waitid(P_ALL, 0, ret, WEXITED | WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT) == 0 && ret->si_pid != 0;
+	return waitid(P_ALL, 0, ret, WEXITED | WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT) == 0 &&
+	       ret->si_pid != 0;
 }
 
 /* SIGCHLD does not queue: the one that is pending may stand for a child of the application's too, which then

@@ -21,7 +21,8 @@ static long number_of(const char *line, size_t len, const char *name, long other
 	long value;
 
 	for (at = 0; at + n < len; at++) {
-		if ((at > 0 && line[at - 1] != ' ' && line[at - 1] != '\t') || strncmp(line + at, name, n) != 0)
+		if ((at > 0 && line[at - 1] != ' ' && line[at - 1] != '\t') ||
+		    strncmp(line + at, name, n) != 0)
 			continue;
 		value = strtol(line + at + n, NULL, 10);
 		if (value > 0)

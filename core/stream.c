@@ -427,7 +427,8 @@ int stream_readable(struct stream *stream, int fd)
 		if (result < 0)
 			return 1;
 	}
-	return stream_take_turn(stream, STREAM_RECEIVING) < 0 || stream->chain->ops->readable(stream->chain, fd);
+	return stream_take_turn(stream, STREAM_RECEIVING) < 0 ||
+	       stream->chain->ops->readable(stream->chain, fd);
 }
 
 size_t stream_pending(struct stream *stream)

@@ -32,7 +32,8 @@ size_t stream_pending(struct stream *stream);
  * what is left, at most `ms`. */
 void stream_end(struct stream *stream, int fd, int ms);
 
-/* What getsockname(2) and getpeername(2) of a DISGUISED stream report; its port is 0 if the kernel is to say. */
+/* What getsockname(2) and getpeername(2) of a DISGUISED stream report; its port is 0 if the kernel is to say.
+ */
 const struct taps_addr *stream_name(const struct stream *stream, bool peer);
 
 /* A relay has the connection from the beginning on.  `take_own`: the network's socket, kept (fd_keep) for its

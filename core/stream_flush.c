@@ -47,7 +47,8 @@ static bool flusher_run(struct loop_client *client, int64_t now)
 	struct flusher *flusher = flusher_of(client);
 	struct layer *chain = flusher->stream->chain;
 
-	if (now >= flusher->end || !atomic_load(&flusher->stream->flushing) || chain->ops->flush(chain, flusher->fd) != -EAGAIN)
+	if (now >= flusher->end || !atomic_load(&flusher->stream->flushing) ||
+	    chain->ops->flush(chain, flusher->fd) != -EAGAIN)
 		return false;
 	client->fds[0] = (struct pollfd){flusher->fd, POLLOUT, 0};
 	client->n_fds = 1;

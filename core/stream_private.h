@@ -1,5 +1,5 @@
-/* The inside of a stream, for the files that share it: core/stream.c (bytes, waiting), core/stream_flush.c (the
- * end, what the kernel did not take), core/stream_fork.c (processes). */
+/* The inside of a stream, for the files that share it: core/stream.c (bytes, waiting), core/stream_flush.c
+ * (the end, what the kernel did not take), core/stream_fork.c (processes). */
 #ifndef TAPS_CORE_STREAM_PRIVATE_H
 #define TAPS_CORE_STREAM_PRIVATE_H
 
@@ -46,8 +46,8 @@ int stream_drain_kept(struct stream *stream, int64_t end);
 /* Lets the loop send what the kernel did not take yet. */
 void stream_flush_behind(struct stream *stream, int fd);
 
-/* Waits for one event; -EAGAIN at the end, -EINTR when the kernel's own call would return so, -ESTALE when the
- * stream went to a relay. */
+/* Waits for one event; -EAGAIN at the end, -EINTR when the kernel's own call would return so, -ESTALE when
+ * the stream went to a relay. */
 int stream_wait(const struct stream *stream, int fd, short events, int64_t end);
 
 /* This thread, as stream->shaker has it. */
@@ -58,9 +58,9 @@ void stream_fork_enter(struct stream *stream);
 void stream_fork_remove(struct stream *stream);
 
 enum stream_direction { STREAM_SENDING, STREAM_RECEIVING };
-/* Before a record is made, or one is taken from the kernel: of all the processes that have a copy only one may go
- * on in each direction, the one that did so first (a nonce used twice gives AES-GCM away).  Returns 0, or
- * -EIO in the others for ever. */
+/* Before a record is made, or one is taken from the kernel: of all the processes that have a copy only one
+ * may go on in each direction, the one that did so first (a nonce used twice gives AES-GCM away).  Returns 0,
+ * or -EIO in the others for ever. */
 int stream_take_turn(struct stream *stream, enum stream_direction direction);
 /* This process lets its copy go.  True if nobody else has one. */
 bool stream_is_last_copy(struct stream *stream);

@@ -346,8 +346,8 @@ static bool is_stuck(const struct tls *tls, const uint8_t *data, size_t size)
 	return tls->missing || (lack && tls->lowat > 1 && tls->lowat == (int)(size + lack));
 }
 
-/* All was read but the end, or an error: from here on the kernel itself reports it for ever, as it does after a
- * FIN, with POLLRDHUP. */
+/* All was read but the end, or an error: from here on the kernel itself reports it for ever, as it does after
+ * a FIN, with POLLRDHUP. */
 static bool is_over(int fd, const struct tls_received *got)
 {
 	bool over = got->hold && got->pending == 0;
@@ -478,8 +478,8 @@ static int rest_of(const struct iovec *iov, int n, size_t done, struct iovec ret
 	return used;
 }
 
-/* A call that brings less than was asked for says that nothing more is there: with edges nobody would ask again
- * (epoll(7)). */
+/* A call that brings less than was asked for says that nothing more is there: with edges nobody would ask
+ * again (epoll(7)). */
 static ssize_t fill_up(struct tls *tls, int fd, const struct iovec *iov, int n, size_t done)
 {
 	size_t want = total(iov, n);
@@ -598,8 +598,8 @@ static int tls_finish(struct layer *layer, int fd)
 	if (result == 0)
 		result = flush_locked(tls, fd);
 	pthread_mutex_unlock(&tls->send_lock);
-	/* Were the peer's own goodbye or a ticket still unread at close(2), the kernel would reset the connection,
-	 * and what was sent last be lost (RFC 2525, section 2.17). */
+	/* Were the peer's own goodbye or a ticket still unread at close(2), the kernel would reset the
+	 * connection, and what was sent last be lost (RFC 2525, section 2.17). */
 	if (tls->ready)
 		tls_readable(layer, fd);
 	return result;

@@ -53,8 +53,9 @@ static ssize_t push(gnutls_transport_ptr_t pointer, const giovec_t *iov, int n)
 		gnutls_transport_set_errno(session->tls, ENOMEM);
 		return -1;
 	}
-	tls_cursor_copy(&from, fits ? session->sink + session->sink_len : session->out.data + session->out.end,
-			left, false);
+	tls_cursor_copy(&from,
+			fits ? session->sink + session->sink_len : session->out.data + session->out.end, left,
+			false);
 	*(fits ? &session->sink_len : &session->out.end) += left;
 	return (ssize_t)total;
 }

@@ -41,7 +41,8 @@ int64_t wait_limit(int fd, int option, int64_t now)
 /* Raised by the program's own faults, not while it waits. */
 static bool is_fault(int sig)
 {
-	return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP || sig == SIGABRT;
+	return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP ||
+	       sig == SIGABRT;
 }
 
 /* poll(2) cannot tell which handler ran, so: is there one that does not restart? */

@@ -1,5 +1,5 @@
-/* sendfile(2) and splice(2): copies in the kernel go through memory where an end is the core's.  At most COPY_MAX
- * bytes a call, which a layer takes whole: nothing that was read is lost. */
+/* sendfile(2) and splice(2): copies in the kernel go through memory where an end is the core's.  At most
+ * COPY_MAX bytes a call, which a layer takes whole: nothing that was read is lost. */
 #include "shim/real.h"
 
 #include <errno.h>

@@ -380,7 +380,8 @@ static COLD ssize_t slow_sendto(int fd, const void *buf, size_t len, int flags,
 ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
 			    socklen_t addrlen)
 {
-	if (__builtin_expect((flags & MSG_FASTOPEN) || fdtab_has(fd, SLOT_DATA) || (addr && secured_known()), 0))
+	if (__builtin_expect((flags & MSG_FASTOPEN) || fdtab_has(fd, SLOT_DATA) || (addr && secured_known()),
+			     0))
 		return slow_sendto(fd, buf, len, flags, addr, addrlen);
 	return real.sendto(fd, buf, len, flags, addr, addrlen);
 }

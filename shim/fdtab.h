@@ -90,8 +90,8 @@ void slot_put(struct slot *slot);
 struct slot *fdtab_new(int fd, int domain, int type, int protocol);
 /* Enters fd as a duplicate of the slot.  With the lock held. */
 void fdtab_alias(struct slot *slot, int fd);
-/* While a slot is LAYERED every descriptor of it is FD_CLOEXEC to the kernel, so that no program ever gets the
- * network's file, whichever way it is executed; what the application set is kept apart.  Sealing reads
+/* While a slot is LAYERED every descriptor of it is FD_CLOEXEC to the kernel, so that no program ever gets
+ * the network's file, whichever way it is executed; what the application set is kept apart.  Sealing reads
  * the flags, unsealing puts them back.  With the lock held. */
 void fdtab_seal(struct slot *slot);
 void fdtab_unseal(struct slot *slot);

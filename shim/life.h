@@ -6,8 +6,8 @@
 
 /* Says goodbye on every layered connection of first…last that has no other descriptor; bounded. */
 void life_end_range(unsigned first, unsigned last);
-/* Bytes of fd, or the descriptor itself, are about to get out of the shim's sight: a layered connection goes to
- * a relay, now or once it is layered.  False, with errno, if that cannot be. */
+/* Bytes of fd, or the descriptor itself, are about to get out of the shim's sight: a layered connection goes
+ * to a relay, now or once it is layered.  False, with errno, if that cannot be. */
 bool life_escape(int fd);
 /* A layered descriptor was made non-blocking. */
 void life_unblocked(int fd);

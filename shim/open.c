@@ -103,7 +103,8 @@ static int plain_connect(struct slot *slot, int fd, const struct sockaddr *addr,
 	return result;
 }
 
-/* Is there anything left to decide?  A socket whose plain connect failed may be tried with another address. */
+/* Is there anything left to decide?  A socket whose plain connect failed may be tried with another address.
+ */
 static bool is_fresh(struct slot *slot, int fd)
 {
 	if (!(slot_flags(slot) & SLOT_PLAIN))
@@ -246,7 +247,8 @@ static void restore(int fd)
 static bool is_internet_socket(int fd)
 {
 	int domain, saved = errno;
-	bool internet = get_int(fd, SOL_SOCKET, SO_DOMAIN, &domain) && (domain == AF_INET || domain == AF_INET6);
+	bool internet =
+		get_int(fd, SOL_SOCKET, SO_DOMAIN, &domain) && (domain == AF_INET || domain == AF_INET6);
 
 	errno = saved;
 	return internet;
@@ -259,7 +261,8 @@ static int secure_listen(int fd)
 	const struct taps_core *core;
 	int result = 0, domain, saved = errno;
 
-	if (!slot && !fdtab_borrowed() && is_tcp(fd, &domain) && fdtab_new(fd, domain, SOCK_STREAM, IPPROTO_TCP))
+	if (!slot && !fdtab_borrowed() && is_tcp(fd, &domain) &&
+	    fdtab_new(fd, domain, SOCK_STREAM, IPPROTO_TCP))
 		slot = slot_get(fd);
 	errno = saved;
 	if (!slot)

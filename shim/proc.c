@@ -403,8 +403,8 @@ FILE *hook_popen(const char *command, const char *mode)
 	return real.popen(command, mode);
 }
 
-/* A child of vfork(2) has no memory of its own to make a relay or a connection in: where one may be asked for,
- * it gets some.  Called by the symbol itself, which returns nowhere but to the application. */
+/* A child of vfork(2) has no memory of its own to make a relay or a connection in: where one may be asked
+ * for, it gets some.  Called by the symbol itself, which returns nowhere but to the application. */
 __attribute__((used)) static void *vfork_target(void) __asm__("shim_vfork_target");
 static void *vfork_target(void)
 {
@@ -419,7 +419,8 @@ __asm__(".text\n.globl vfork\n.type vfork, @function\n"
 	".size vfork, .-vfork\n");
 #elif defined(__aarch64__)
 __asm__(".text\n.globl vfork\n.type vfork, @function\n"
-	"vfork:\n\tstp x29, x30, [sp, #-16]!\n\tbl shim_vfork_target\n\tldp x29, x30, [sp], #16\n\tmov x16, x0\n"
+	"vfork:\n\tstp x29, x30, [sp, #-16]!\n\tbl shim_vfork_target\n\tldp x29, x30, [sp], #16\n\tmov x16, "
+	"x0\n"
 	"\tbr x16\n.size vfork, .-vfork\n");
 #endif
 

@@ -53,7 +53,8 @@ static bool below_may_secure(const char *folder, const char *name)
 
 	if (!folder)
 		return false;
-	return snprintf(path, sizeof(path), "%s%s", folder, name) >= (int)sizeof(path) || file_may_secure(path);
+	return snprintf(path, sizeof(path), "%s%s", folder, name) >= (int)sizeof(path) ||
+	       file_may_secure(path);
 }
 
 /* Without the core: is there anything that might secure?  No memory, no lock. */

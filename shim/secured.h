@@ -12,8 +12,8 @@ bool secured_by_rule(void);
 bool secured_known(void);
 
 enum secured_act { SECURED_CONNECT, SECURED_LISTEN };
-/* The kernel is about to connect to addr, or to listen on the address of fd (addr NULL), without the core having a
- * part in it.  False, with errno EPROTO and a line on stderr, where a rule secures that. */
+/* The kernel is about to connect to addr, or to listen on the address of fd (addr NULL), without the core
+ * having a part in it.  False, with errno EPROTO and a line on stderr, where a rule secures that. */
 bool secured_may_pass(int fd, enum secured_act act, const struct sockaddr *addr, socklen_t len);
 
 #endif

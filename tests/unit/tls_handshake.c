@@ -331,9 +331,11 @@ static void sent_at_once(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(most) / sizeof(most[0]); i++) {
 		struct fixture_pair pair;
-		struct kernel client = {&pair.to_server, most[i], 0, 0}, server = {&pair.to_client, most[i], 0, 0};
+		struct kernel client = {&pair.to_server, most[i], 0, 0},
+			      server = {&pair.to_client, most[i], 0, 0};
 
-		fixture_pair_open(&pair, &world.client_options, &world.server_options, "server.example", NULL);
+		fixture_pair_open(&pair, &world.client_options, &world.server_options, "server.example",
+				  NULL);
 		tls_session_set_sender(pair.client, kernel_takes, &client);
 		tls_session_set_sender(pair.server, kernel_takes, &server);
 		fixture_pair_shake(&pair, 0);
