@@ -268,6 +268,17 @@ static void run_verifier(struct tls *tls)
 	tls_session_verifier_said(tls->session, accepted, line);
 }
 
+/* The kernel takes nothing more: the peer may have said why before it went. */
+static int last_words(struct tls *tls, int fd, int error)
+{
+	bool progress;
+	int result = handshake_input(tls, fd, &progress);
+
+	if (result < 0)
+		return result;
+	return error == -EPIPE ? -ECONNRESET : error;
+}
+
 static int shake(struct tls *tls, int fd, int64_t now)
 {
 	bool progress = true;
@@ -279,7 +290,7 @@ static int shake(struct tls *tls, int fd, int64_t now)
 		int sent = tls_flush(&tls->layer, fd);
 
 		if (sent < 0 && sent != -EAGAIN)
-			return sent;
+			return last_words(tls, fd, sent);
 		if (result == TLS_WANT_VERIFIER)
 			run_verifier(tls);
 		result = handshake_input(tls, fd, &progress);
@@ -305,7 +316,7 @@ static int tls_connect(struct layer *layer, int64_t now, struct layer_wants *wan
 		result = tls_flush(layer, fd);
 		if (result == 0 || result == -EAGAIN)
 			return 0;
-		return fail(tls, fd, result);
+		return fail(tls, fd, result == -EPIPE ? -ECONNRESET : result);
 	}
 	if (now >= tls->deadline)
 		return fail(tls, fd, -ETIMEDOUT);
