@@ -165,7 +165,6 @@ static void count(int fd, uint64_t unused)
 static void repeat(int fd, uint64_t number)
 {
 	char line[128];
-
 	int n = snprintf(line, sizeof(line), "heard %llu %s\n", (unsigned long long)number, marker);
 
 	write_all(fd, line, (size_t)n);
