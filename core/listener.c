@@ -114,11 +114,24 @@ static int settle_accepted(const struct listener *listener, struct taps_slot *sl
 	return stream_escape(slot, false);
 }
 
+/* Asked at once: after a reset the kernel knows it no more.  The wildcard where it is gone already. */
+static struct taps_addr peer_of(int fd)
+{
+	struct taps_addr peer = {.in4 = {.sin_family = AF_INET}};
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+
+	if (taps_host->getpeername(fd, (struct sockaddr *)&name, &len) == 0)
+		addr_from_sockaddr(&peer, (struct sockaddr *)&name, len);
+	return addr_unmap(&peer);
+}
+
 int listener_accepted(struct taps_slot *from, struct taps_slot *slot, int fd)
 {
 	struct listener *listener = atomic_load(&from->conn);
 	struct layer *chain = make_chain(listener, fd);
-	struct stream *stream = chain ? stream_accepted(chain, listener->security) : NULL;
+	struct taps_addr peer = peer_of(fd);
+	struct stream *stream = chain ? stream_accepted(chain, listener->security, &peer) : NULL;
 
 	if (!stream) {
 		layer_close_chain(chain);

@@ -51,12 +51,14 @@ struct stream *stream_new(struct layer *take_chain, const struct taps_addr *peer
 	return stream;
 }
 
-struct stream *stream_accepted(struct layer *take_chain, const struct security *security)
+struct stream *stream_accepted(struct layer *take_chain, const struct security *security,
+			       const struct taps_addr *peer)
 {
 	struct stream *stream = make(take_chain);
 
 	if (stream) {
 		stream->security = security;
+		stream->peer = *peer;
 		atomic_store(&stream->new, true);
 	}
 	return stream;
@@ -140,19 +142,11 @@ int stream_wait(const struct stream *stream, int fd, short events, int64_t end)
 	}
 }
 
-static void say_refused(const struct stream *stream, int fd, const char *reason)
+static void say_refused(const struct stream *stream, const char *reason)
 {
-	struct sockaddr_storage name;
-	socklen_t len = sizeof(name);
-	struct taps_addr peer;
-	char text[ADDR_TEXT_MAX] = "a client";
+	char text[ADDR_TEXT_MAX];
 
-	if (taps_host->getpeername(fd, (struct sockaddr *)&name, &len) == 0 &&
-	    addr_from_sockaddr(&peer, (struct sockaddr *)&name, len)) {
-		peer = addr_unmap(&peer);
-		addr_format(&peer, text);
-	}
-	wait_say("%s: %s (rule %s)", text, reason, stream->security->rule);
+	wait_say("%s: %s (rule %s)", addr_format(&stream->peer, text), reason, stream->security->rule);
 }
 
 const void *stream_thread(void)
@@ -176,7 +170,7 @@ static int shake_on(struct stream *stream, int fd, struct layer_wants *wants)
 	if (result == 0)
 		atomic_store(&stream->new, false);
 	if (result < 0 && result != -EAGAIN && !atomic_exchange(&stream->error, -result)) {
-		say_refused(stream, fd, stream->chain->ops->reason(stream->chain));
+		say_refused(stream, stream->chain->ops->reason(stream->chain));
 		taps_host->shutdown(fd, SHUT_RDWR);
 	}
 	return result;

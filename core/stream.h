@@ -16,7 +16,8 @@
 struct stream *stream_new(struct layer *take_chain, const struct taps_addr *peer,
 			  const struct taps_addr *local);
 /* The same for an accepted connection whose handshake is still to come, at first use. */
-struct stream *stream_accepted(struct layer *take_chain, const struct security *security);
+struct stream *stream_accepted(struct layer *take_chain, const struct security *security,
+			       const struct taps_addr *peer);
 /* Whose handshake it is; NULL for a stream that is not accepted. */
 const struct security *stream_security(const struct stream *stream);
 

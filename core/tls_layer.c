@@ -200,6 +200,9 @@ static void set_reason(struct tls *tls, const char *text)
 
 static int fail(struct tls *tls, int fd, int error)
 {
+	/* What the kernel says of a reset behind an end is EPIPE to the sender. */
+	if (error == -EPIPE)
+		error = -ECONNRESET;
 	const char *why = tls_session_reason(tls->session);
 
 	set_reason(tls, why[0]                ? why

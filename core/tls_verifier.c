@@ -14,7 +14,7 @@
 
 #include "core/host.h"
 
-#define SCRIPT "/bin/sh -c \"$1\" >&2 && printf Y >&3"
+#define SCRIPT "/bin/sh -c \"$1\" >&2 && printf Y >&3 2>/dev/null"
 
 static int chain_file(const char *chain)
 {
