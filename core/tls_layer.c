@@ -13,9 +13,9 @@
 #include <string.h>
 
 #include "core/host.h"
+#include "core/tls_scratch.h"
 #include "core/tls_verifier.h"
 
-#define SCRATCH_SIZE (LAYER_SEND_MAX * 2)
 #define OUT_SMALL 4096
 #define TLS_RECORD_MAX_1_3 (TLS_HEADER_SIZE + TLS_PLAIN_MAX + 256) /* RFC 8446, section 5.2 */
 
@@ -53,28 +53,6 @@ struct tls {
 static struct tls *tls_of(struct layer *layer)
 {
 	return (struct tls *)layer;
-}
-
-/* One scratch buffer for each thread that moves bytes. */
-static pthread_key_t scratch_key;
-static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
-
-static void make_scratch_key(void)
-{
-	pthread_key_create(&scratch_key, free);
-}
-
-static uint8_t *scratch(void)
-{
-	uint8_t *buf;
-
-	pthread_once(&scratch_once, make_scratch_key);
-	buf = pthread_getspecific(scratch_key);
-	if (!buf) {
-		buf = malloc(SCRATCH_SIZE);
-		pthread_setspecific(scratch_key, buf);
-	}
-	return buf;
 }
 
 static int keep_out(struct tls_out *out, const uint8_t *data, size_t size)
@@ -200,9 +178,6 @@ static void set_reason(struct tls *tls, const char *text)
 
 static int fail(struct tls *tls, int fd, int error)
 {
-	/* What the kernel says of a reset behind an end is EPIPE to the sender. */
-	if (error == -EPIPE)
-		error = -ECONNRESET;
 	const char *why = tls_session_reason(tls->session);
 
 	set_reason(tls, why[0]                ? why
@@ -216,7 +191,7 @@ static int fail(struct tls *tls, int fd, int error)
 /* What a peek's outcome means for a session that is not there yet. */
 static int handshake_input(struct tls *tls, int fd, bool *ret_progress)
 {
-	uint8_t *buf = scratch();
+	uint8_t *buf = tls_scratch();
 	size_t used = 0;
 	ssize_t n;
 	int result;
@@ -406,14 +381,14 @@ static ssize_t look(struct tls *tls, int fd, const struct iovec *iov, int n_iov,
 {
 	size_t room = want + want / 64 + TLS_RECORD_MAX;
 	struct tls_received got;
-	uint8_t *buf = scratch();
+	uint8_t *buf = tls_scratch();
 	ssize_t n;
 	int result;
 
 	if (!buf)
 		return -ENOMEM;
-	if (want > TLS_PLAIN_MAX || room > SCRATCH_SIZE)
-		room = room < SCRATCH_SIZE ? room : SCRATCH_SIZE;
+	if (want > TLS_PLAIN_MAX || room > TLS_SCRATCH_SIZE)
+		room = room < TLS_SCRATCH_SIZE ? room : TLS_SCRATCH_SIZE;
 	else
 		room = TLS_RECORD_MAX_1_3 + tls->held;
 	n = peek(fd, buf, room);
@@ -563,7 +538,7 @@ static int cut(const struct iovec *iov, int n, size_t max, struct iovec *ret)
 
 static ssize_t send_locked(struct tls *tls, int fd, const struct iovec *iov, int n)
 {
-	uint8_t *buf = scratch();
+	uint8_t *buf = tls_scratch();
 	struct iovec part[64];
 	size_t size = 0;
 	ssize_t taken, sent;
@@ -574,7 +549,7 @@ static ssize_t send_locked(struct tls *tls, int fd, const struct iovec *iov, int
 	if (!buf)
 		return -ENOMEM;
 	n = cut(iov, n, LAYER_SEND_MAX, part);
-	taken = tls_session_seal(tls->session, part, n, buf, SCRATCH_SIZE, &size);
+	taken = tls_session_seal(tls->session, part, n, buf, TLS_SCRATCH_SIZE, &size);
 	if (taken < 0)
 		return taken;
 	sent = send_now(fd, buf, size);

@@ -1,5 +1,5 @@
-/* Counts how often the program's threads enter the kernel to wait, in whatever way: linked behind the program and
- * before the C library, it sees the calls that a preloaded object makes as well as the program's own. */
+/* Counts how often the program's threads enter the kernel to wait, in whatever way: linked behind the program
+ * and before the C library, it sees the calls that a preloaded object makes as well as the program's own. */
 #include <dlfcn.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -31,7 +31,8 @@ COUNTED(select, (int n, fd_set *in, fd_set *out, fd_set *except, struct timeval 
 	(n, in, out, except, timeout))
 COUNTED(pselect, (int n, fd_set *in, fd_set *out, fd_set *except, const struct timespec *timeout,
 		  const sigset_t *mask), (n, in, out, except, timeout, mask))
-COUNTED(epoll_wait, (int epfd, struct epoll_event *events, int max, int timeout), (epfd, events, max, timeout))
+COUNTED(epoll_wait, (int epfd, struct epoll_event *events, int max, int timeout),
+	(epfd, events, max, timeout))
 COUNTED(epoll_pwait, (int epfd, struct epoll_event *events, int max, int timeout, const sigset_t *mask),
 	(epfd, events, max, timeout, mask))
 COUNTED(epoll_pwait2, (int epfd, struct epoll_event *events, int max, const struct timespec *timeout,

@@ -1,4 +1,5 @@
-/* A TLS peer that sends by a schedule: it says where records begin and end on the wire, and what stands between them.
+/* A TLS peer that sends by a schedule: it says where records begin and end on the wire, and what stands
+ * between them.
  *
  * usage: ready_peer connect|listen ADDRESS PORT BOARD SEED FIRST COUNT [CERTIFICATE KEY]
  *
@@ -109,9 +110,11 @@ static void seal(struct peer *peer, uint32_t size)
 
 	for (i = 0; i < size; i++)
 		plain[i] = byte_at(peer->number, peer->offset + i);
-	n = peer->tls ? gnutls_record_send2(peer->tls, plain, size, size ? 0 : 20, 0) : push(peer, plain, size);
+	n = peer->tls ? gnutls_record_send2(peer->tls, plain, size, size ? 0 : 20, 0)
+		      : push(peer, plain, size);
 	if (n < 0 && size)
-		warnx("schedule %llu: sending: %s", (unsigned long long)peer->number, gnutls_strerror((int)n));
+		warnx("schedule %llu: sending: %s", (unsigned long long)peer->number,
+		      gnutls_strerror((int)n));
 	peer->offset += size;
 	peer->records++;
 }
@@ -233,7 +236,8 @@ static bool shake(struct peer *peer, gnutls_certificate_credentials_t credential
 {
 	int code;
 
-	gnutls_init(&peer->tls, (server ? GNUTLS_SERVER | GNUTLS_NO_AUTO_SEND_TICKET : GNUTLS_CLIENT) | GNUTLS_NO_SIGNAL);
+	gnutls_init(&peer->tls,
+		    (server ? GNUTLS_SERVER | GNUTLS_NO_AUTO_SEND_TICKET : GNUTLS_CLIENT) | GNUTLS_NO_SIGNAL);
 	gnutls_priority_set_direct(peer->tls, "NORMAL:-VERS-ALL:+VERS-TLS1.3:-GROUP-ALL:+GROUP-X25519", NULL);
 	gnutls_credentials_set(peer->tls, GNUTLS_CRD_CERTIFICATE, credentials);
 	if (server) {
@@ -252,7 +256,8 @@ static bool shake(struct peer *peer, gnutls_certificate_credentials_t credential
 		code = gnutls_handshake(peer->tls);
 	while (code < 0 && !gnutls_error_is_fatal(code));
 	if (code < 0)
-		warnx("schedule %llu: handshake: %s", (unsigned long long)peer->number, gnutls_strerror(code));
+		warnx("schedule %llu: handshake: %s", (unsigned long long)peer->number,
+		      gnutls_strerror(code));
 	return code == 0;
 }
 
@@ -309,10 +314,12 @@ int main(int argc, char **argv)
 	int listener = -1, one = 1;
 
 	if (argc != 8 && argc != 10)
-		errx(2, "usage: ready_peer connect|listen ADDRESS PORT BOARD SEED FIRST COUNT [CERTIFICATE KEY]");
+		errx(2, "usage: ready_peer connect|listen ADDRESS PORT BOARD SEED FIRST COUNT [CERTIFICATE "
+			"KEY]");
 	signal(SIGPIPE, SIG_IGN);
 	gnutls_certificate_allocate_credentials(&credentials);
-	if (argc == 10 && gnutls_certificate_set_x509_key_file(credentials, argv[8], argv[9], GNUTLS_X509_FMT_PEM) < 0)
+	if (argc == 10 &&
+	    gnutls_certificate_set_x509_key_file(credentials, argv[8], argv[9], GNUTLS_X509_FMT_PEM) < 0)
 		errx(1, "%s, %s: no certificate", argv[8], argv[9]);
 	at = address_of(argv[2], argv[3]);
 	peer.board = map_board(argv[4]);
