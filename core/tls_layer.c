@@ -239,7 +239,7 @@ static int begin_handshake(struct tls *tls, int64_t now)
 /* The external verifier gets the chain on its standard input and says yes by exit status 0. */
 static void run_verifier(struct tls *tls)
 {
-	char *chain = tls_session_chain_pem(tls->session), line[200] = "the verifier refused the certificate";
+	char *chain = tls_session_chain_pem(tls->session), line[200] = "out of memory";
 	bool accepted = chain && tls_verifier_ask(tls->context, chain, line, sizeof(line));
 
 	free(chain);

@@ -1,5 +1,5 @@
 /* The external verifier.  A grandchild runs it, so that the application's wait(2) never sees it; its
- * verdict comes over a pipe: a byte for yes, the end of the pipe for no. */
+ * verdict comes over a pipe: its process group, then a byte for yes, the end of the pipe for no. */
 #include "core/tls_verifier.h"
 
 #include <errno.h>
@@ -38,10 +38,14 @@ static int chain_file(const char *chain)
 
 static void run(const char *command, int chain, int verdict)
 {
+	pid_t group = getpid();
 	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	setpgid(0, 0);
+	if (taps_host->write(verdict, &group, sizeof(group)) != sizeof(group))
+		_exit(127);
 	/* Above 3 first: either number may be in the other's place. */
 	chain = fcntl(chain, F_DUPFD, 10);
 	verdict = fcntl(verdict, F_DUPFD, 10);
@@ -74,13 +78,30 @@ static int start(const char *command, int chain)
 	return ends[0];
 }
 
+/* Its answer within the time, or nothing. */
+static int listen_to(int pipe, unsigned timeout, char *verdict)
+{
+	struct pollfd answer = {.fd = pipe, .events = POLLIN};
+	pid_t group;
+	int ready;
+
+	if (taps_host->read(pipe, &group, sizeof(group)) != sizeof(group))
+		return -1;
+	ready = taps_host->poll(&answer, 1, (int)timeout);
+	if (ready > 0 && taps_host->read(pipe, verdict, 1) != 1)
+		*verdict = 0;
+	/* Whoever still has the pipe's other end is of that group. */
+	if (ready == 0)
+		kill(-group, SIGKILL);
+	return ready;
+}
+
 bool tls_verifier_ask(struct secure_context *context, const char *chain, char *line, size_t size)
 {
-	struct pollfd answer = {.events = POLLIN};
 	const char *command;
 	unsigned timeout;
 	char verdict = 0;
-	int file, ready;
+	int file, pipe, ready = -1;
 
 	command = tls_context_verifier(context, &timeout);
 	file = chain_file(chain);
@@ -88,14 +109,12 @@ bool tls_verifier_ask(struct secure_context *context, const char *chain, char *l
 		snprintf(line, size, "the verifier cannot be run");
 		return false;
 	}
-	answer.fd = start(command, file);
+	pipe = start(command, file);
 	taps_host->close(file);
-	ready = answer.fd < 0 ? -1 : taps_host->poll(&answer, 1, (int)timeout);
-	if (ready > 0 && taps_host->read(answer.fd, &verdict, 1) != 1)
-		verdict = 0;
-	if (answer.fd >= 0)
-		taps_host->close(answer.fd);
-	snprintf(line, size,
-		 ready == 0 ? "the verifier did not answer in time" : "the verifier refused the certificate");
+	if (pipe >= 0) {
+		ready = listen_to(pipe, timeout, &verdict);
+		taps_host->close(pipe);
+	}
+	snprintf(line, size, ready == 0 ? "no answer in time" : "not this certificate");
 	return verdict == 'Y';
 }

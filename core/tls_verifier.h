@@ -8,7 +8,7 @@
 struct secure_context;
 
 /* Runs the rule's verifier with /bin/sh, the chain (PEM, leaf first) on its standard input; waits at most the
- * rule's time.  Exit status 0 accepts.  Otherwise `line` says why.  No child, signal or descriptor of it is
+ * rule's time, and ends it then.  Exit status 0 accepts.  Otherwise `line` says why.  No child, signal or descriptor of it is
  * seen by the application. */
 bool tls_verifier_ask(struct secure_context *context, const char *chain, char *line, size_t size);
 
