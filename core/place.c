@@ -251,6 +251,7 @@ static int put_winner(struct conn *conn, struct attempt *winner)
 	bool other = !own && is_other_family(conn, fd), async;
 	int replaced = 0;
 
+	/* Before the lock: making a stream takes the lock over streams, which comes first. */
 	if (other)
 		disguise(conn, fd);
 	if (other || secure) {
@@ -258,6 +259,7 @@ static int put_winner(struct conn *conn, struct attempt *winner)
 		if (!stream)
 			return -ENOMEM;
 	}
+	taps_host->lock();
 	if (!own && (atomic_load(&slot->flags) & SLOT_OPTIONS))
 		taps_host->slot_options(slot, from, fd);
 	async = carry_file(current_fd(conn), fd);
@@ -265,6 +267,7 @@ static int put_winner(struct conn *conn, struct attempt *winner)
 		replaced = taps_host->slot_replace(slot, fd);
 	if (replaced < 0) {
 		/* A limit lowered below the number (dup2(2), EBADF): what is under it stays. */
+		taps_host->unlock();
 		if (stream)
 			stream_released(stream);
 		return replaced;
@@ -280,6 +283,7 @@ static int put_winner(struct conn *conn, struct attempt *winner)
 		settle_slot(conn, SLOT_PLAIN);
 	if (secure)
 		stream_placed(stream);
+	taps_host->unlock();
 	return 0;
 }
 
@@ -389,13 +393,7 @@ int place_win(struct conn *conn)
 	struct attempt *winner = &conn->attempts[conn->winner];
 	int result;
 
-	if (wants_relay(conn, winner)) {
-		result = win_relayed(conn, winner);
-	} else {
-		taps_host->lock();
-		result = put_winner(conn, winner);
-		taps_host->unlock();
-	}
+	result = wants_relay(conn, winner) ? win_relayed(conn, winner) : put_winner(conn, winner);
 	if (result < 0)
 		return result;
 	place_drop(conn);
