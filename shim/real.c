@@ -6,7 +6,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
-#include <string.h>
 #include <sys/syscall.h>
 
 long kernel_call(long number, long a, long b, long c, long d, long e, long f)
@@ -73,13 +72,6 @@ static void bind_one(void **entry, const char *name)
 	*entry = found ? found : (void *)missing;
 }
 
-/* A function of another library than the C library is looked for when it is called: looking in vain
- * allocates, and this may be the allocator's own initialisation. */
-static bool is_elsewhere(const char *name)
-{
-	return strncmp(name, "io_uring_", 9) == 0;
-}
-
 void real_bind(void)
 {
 	static bool bound;
@@ -87,9 +79,7 @@ void real_bind(void)
 
 	if (__atomic_load_n(&bound, __ATOMIC_ACQUIRE))
 		return;
-#define CALL(ret, name, params, args) \
-	if (!is_elsewhere(#name)) \
-		bind_one((void **)&real.name, #name);
+#define CALL(ret, name, params, args) bind_one((void **)&real.name, #name);
 #include "shim/calls.def"
 #undef CALL
 	__atomic_store_n(&bound, true, __ATOMIC_RELEASE);
@@ -101,8 +91,6 @@ void real_bind(void)
 	static ret early_##name params \
 	{ \
 		real_bind(); \
-		if (is_elsewhere(#name)) \
-			bind_one((void **)&real.name, #name); \
 		return real.name args; \
 	}
 #include "shim/calls.def"
