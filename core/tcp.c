@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/time.h>
 
@@ -46,24 +47,38 @@ static int begin_connect(const struct tcp_options *o)
 	return taps_host->connect(o->fd, &o->remote.sa, addr_len(&o->remote)) == 0 ? 0 : -errno;
 }
 
+/* The application's own time limit, put back however the call ends: a thread may be cancelled in it. */
+struct limited {
+	int fd;
+	struct timeval limit;
+};
+
+static void unlimit(void *arg)
+{
+	const struct limited *old = arg;
+
+	taps_host->setsockopt(old->fd, SOL_SOCKET, SO_SNDTIMEO, &old->limit, sizeof(old->limit));
+}
+
 /* Connects a blocking file for a limited time without touching O_NONBLOCK, which other processes
  * may share: with SO_SNDTIMEO connect(2) gives EINPROGRESS and the attempt goes on (socket(7)). */
 static int begin_blocking(const struct tcp_options *o)
 {
 	struct timeval limit = {.tv_sec = o->patience / NS_PER_S, .tv_usec = o->patience % NS_PER_S / 1000};
-	struct timeval old;
-	socklen_t len = sizeof(old);
+	struct limited old = {.fd = o->fd};
+	socklen_t len = sizeof(old.limit);
 	int result;
 
 	if (limit.tv_sec == 0 && limit.tv_usec == 0)
 		limit.tv_usec = 1;
-	if (taps_host->getsockopt(o->fd, SOL_SOCKET, SO_SNDTIMEO, &old, &len) != 0 ||
+	if (taps_host->getsockopt(o->fd, SOL_SOCKET, SO_SNDTIMEO, &old.limit, &len) != 0 ||
 	    taps_host->setsockopt(o->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0)
 		return -errno;
+	pthread_cleanup_push(unlimit, &old);
 	taps_host->leave();
 	result = begin_connect(o);
 	taps_host->enter();
-	taps_host->setsockopt(o->fd, SOL_SOCKET, SO_SNDTIMEO, &old, sizeof(old));
+	pthread_cleanup_pop(true);
 	return result;
 }
 

@@ -10,12 +10,15 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "core/lookup.h"
+#include "tests/unit/dns.h"
 #include "tests/unit/host.h"
 #include "tests/unit/netns.h"
 
@@ -53,6 +56,26 @@ int racing_network(void **state)
 			return -1;
 	}
 	return 0;
+}
+
+pid_t racing_names(struct dns_line *script, size_t n)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(53)};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	pid_t server;
+
+	inet_pton(AF_INET, "127.0.0.2", &addr.sin_addr);
+	if (!netns_replace_file("/etc/resolv.conf", "nameserver 127.0.0.2\n") ||
+	    !netns_replace_file("/etc/hosts", "127.0.0.1 localhost\n") || fd < 0 ||
+	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0)
+		return -1;
+	server = fork();
+	if (server == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dns_serve(fd, script, n);
+	}
+	close(fd);
+	return server;
 }
 
 struct taps_addr racing_addr(const char *text, uint16_t port)

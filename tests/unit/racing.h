@@ -8,6 +8,15 @@
 #include "core/conn.h"
 #include "tests/unit/slots.h"
 
+/* AddressSanitizer loses sight of a stack that is unwound from a foreign frame. */
+#if defined(__SANITIZE_ADDRESS__)
+#define UNWINDS false
+#elif defined(__has_feature)
+#define UNWINDS !__has_feature(address_sanitizer)
+#else
+#define UNWINDS true
+#endif
+
 #define PORT 7000
 
 /* GOOD has a listener on PORT, REFUSED has none, DEAD never answers, NOWHERE has no route. */
@@ -22,6 +31,11 @@
 
 /* cmocka's setup: a new network; `state` stays NULL.  Returns 0, or -1 with the reason printed. */
 int racing_network(void **state);
+
+struct dns_line;
+/* A name server of the test's own (tests/unit/dns.h), and the system's configuration to go with it.  Returns its
+ * process, which ends with the caller's, or -1. */
+pid_t racing_names(struct dns_line *script, size_t n);
 
 struct taps_addr racing_addr(const char *text, uint16_t port);
 /* A listener of the test's own process; connections complete without accept(2).  Returns its descriptor. */
