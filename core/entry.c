@@ -417,10 +417,13 @@ static void fork_prepare(void)
 	stream_fork_prepare();
 	secure_fork_prepare();
 	trace_fork_prepare();
+	/* Last of ours, and before an allocator's own: nobody is between two steps of a replacement. */
+	taps_host->lock();
 }
 
 static void fork_parent(void)
 {
+	taps_host->unlock();
 	trace_fork_parent();
 	secure_fork_parent();
 	stream_fork_parent();
@@ -431,6 +434,7 @@ static void fork_parent(void)
 
 static void fork_child(void)
 {
+	taps_host->unlock();
 	trace_fork_child();
 	secure_fork_child();
 	stream_fork_child();

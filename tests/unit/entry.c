@@ -183,9 +183,8 @@ static bool end_failing(void)
 
 static bool is_clean(int error)
 {
-	static const int clean[] = {ENOMEM,	  EMFILE,	ENFILE,	      ENOBUFS,	   ECONNREFUSED,
-				    ENETUNREACH,  ETIMEDOUT,	ECONNABORTED, EBUSY,	   EINVAL,
-				    EADDRNOTAVAIL};
+	static const int clean[] = {ENOMEM,    EMFILE,       ENFILE, ENOBUFS, ECONNREFUSED, ENETUNREACH,
+				    ETIMEDOUT, ECONNABORTED, EBUSY,  EINVAL,  EADDRNOTAVAIL};
 	size_t i;
 
 	for (i = 0; i < sizeof(clean) / sizeof(clean[0]); i++)
@@ -492,7 +491,8 @@ static void test_trace(void **state)
 	char command[256];
 
 	(void)state;
-	snprintf(command, sizeof(command), "timeout 60 python3 -c 'import json, sys; json.load(open(sys.argv[1]))' %s",
+	snprintf(command, sizeof(command),
+		 "timeout 60 python3 -c 'import json, sys; json.load(open(sys.argv[1]))' %s",
 		 getenv("TAPS_TRACE"));
 	assert_int_equal(system(command), 0);
 }
