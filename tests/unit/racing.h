@@ -33,8 +33,8 @@
 int racing_network(void **state);
 
 struct dns_line;
-/* A name server of the test's own (tests/unit/dns.h), and the system's configuration to go with it.  Returns its
- * process, which ends with the caller's, or -1. */
+/* A name server of the test's own (tests/unit/dns.h), and the system's configuration to go with it.  Returns
+ * its process, which ends with the caller's, or -1. */
 pid_t racing_names(struct dns_line *script, size_t n);
 
 struct taps_addr racing_addr(const char *text, uint16_t port);
