@@ -5,6 +5,7 @@
 #ifndef TAPS_SHIM_REAL_H
 #define TAPS_SHIM_REAL_H
 
+#include <aio.h>
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>

@@ -1,6 +1,7 @@
 /* Every interposed call once, with arguments that do no harm: the result and errno must be libc's. */
 #include "tests/preload/support/net.h"
 
+#include <aio.h>
 #include <dlfcn.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@ static void *result;
 static int number;
 static char *const no_strings[] = {NULL};
 static const struct timespec at_once;
+static struct aiocb nowhere = {.aio_fildes = -1};
 
 /* Arguments for calls that would crash, wait or close everything with {-1, 0…}. */
 static const struct arguments {
@@ -34,6 +36,13 @@ static const struct arguments {
 	{"closefrom", {(void *)1000000}},
 	{"fdopen", {(void *)-1, "r"}},
 	{"dprintf", {(void *)-1, "x"}},
+	{"aio_read", {&nowhere}},
+	{"aio_read64", {&nowhere}},
+	{"aio_write", {&nowhere}},
+	{"aio_write64", {&nowhere}},
+	{"lio_listio", {NULL}},
+	{"lio_listio64", {NULL}},
+	{"backtrace_symbols_fd", {NULL, NULL, (void *)-1}},
 	{"vdprintf", {(void *)-1, "x"}},
 	{"getaddrinfo", {NULL, NULL, NULL, &result}},
 	{"getaddrinfo_a", {NULL}},
