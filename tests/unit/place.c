@@ -214,7 +214,10 @@ static void race(struct conn *conn)
 		int64_t left = conn_deadline(conn) - now_ns();
 
 		n = conn_pollfds(conn, fds, LOOP_FDS_MAX);
-		assert_true(poll(fds, n, left < 0 ? 0 : left > NS_PER_S ? 1000 : (int)(left / NS_PER_MS) + 1) >= 0);
+		assert_true(poll(fds, n,
+				 left < 0          ? 0
+				 : left > NS_PER_S ? 1000
+						   : (int)(left / NS_PER_MS) + 1) >= 0);
 	}
 	assert_int_equal(conn->state, CONN_WON);
 }
@@ -257,7 +260,8 @@ static void test_win_fails(void **state)
 	(void)state;
 	for (other = 0; other < 2; other++) {
 		struct names_entry answer = racing_answer("a.test", other ? REFUSED4 : REFUSED6, GOOD6, NULL);
-		struct taps_slot *slot = slots_socket(other ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK);
+		struct taps_slot *slot =
+			slots_socket(other ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK);
 		struct conn *conn = racing_conn(slot, NULL, other ? REFUSED4 : REFUSED6, &answer);
 		ino_t placeholder;
 
