@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +46,7 @@ struct tls {
 	int lowat;     /* SO_RCVLOWAT as set */
 	int mark;      /* as it must be once nothing is held */
 	bool more;     /* the last look saw no end of what the kernel has */
-	char reason[SECURE_REASON_MAX];
+	char *_Atomic reason; /* NULL: none */
 };
 
 static struct tls *tls_of(struct layer *layer)
@@ -172,8 +171,8 @@ static void set_lowat(struct tls *tls, int fd, int bytes)
 
 static void set_reason(struct tls *tls, const char *text)
 {
-	if (!tls->reason[0])
-		snprintf(tls->reason, sizeof(tls->reason), "%s", text);
+	if (!atomic_load(&tls->reason))
+		atomic_store(&tls->reason, strdup(text));
 }
 
 static int fail(struct tls *tls, int fd, int error)
@@ -624,7 +623,9 @@ static void tls_let_go(struct layer *layer)
 
 static const char *tls_why(struct layer *layer)
 {
-	return tls_of(layer)->reason;
+	const char *reason = atomic_load(&tls_of(layer)->reason);
+
+	return reason ? reason : "";
 }
 
 static void tls_close(struct layer *layer)
@@ -636,6 +637,7 @@ static void tls_close(struct layer *layer)
 	pthread_mutex_destroy(&tls->send_lock);
 	free(tls->out.data);
 	free(tls->name);
+	free(tls->reason);
 	free(tls);
 }
 
