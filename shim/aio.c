@@ -1,5 +1,5 @@
-/* POSIX AIO reads and writes by threads of the C library's, past the shim: a layered connection gets a relay's
- * pair first.  So does one that a backtrace is written to. */
+/* POSIX AIO reads and writes by threads of the C library's, past the shim: a layered connection gets a
+ * relay's pair first. So does one that a backtrace is written to. */
 #include "shim/real.h"
 
 #include <errno.h>
