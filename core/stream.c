@@ -254,9 +254,23 @@ static ssize_t partly(const struct progress *p, ssize_t otherwise)
 	return p->done > 0 ? (ssize_t)p->done : otherwise;
 }
 
+/* A thread that is alone may sleep in the kernel's own recv(2): it knows the file's mode and the time limit, and
+ * when a signal interrupts.  Returns 0 when there is something, if only a part of a record. */
+static int sleep_alone(int fd)
+{
+	char byte;
+	int result;
+
+	taps_host->leave();
+	result = taps_host->recv(fd, &byte, 1, MSG_PEEK) < 0 ? -errno : 0;
+	taps_host->enter();
+	return result;
+}
+
 static ssize_t recv_loop(struct stream *stream, int fd, struct progress *p, int flags)
 {
 	bool all = (flags & MSG_WAITALL) && !(flags & MSG_PEEK);
+	bool alone = __libc_single_threaded && !(flags & MSG_DONTWAIT);
 	int64_t end = 0;
 
 	for (;;) {
@@ -274,13 +288,17 @@ static ssize_t recv_loop(struct stream *stream, int fd, struct progress *p, int 
 		}
 		if (n != -EAGAIN)
 			return partly(p, n);
-		if ((p->done > 0 && !all) || !blocks(fd, flags))
+		if (p->done > 0 && !all)
 			return partly(p, n);
-		if (end == 0)
+		if (!alone && !blocks(fd, flags))
+			return partly(p, n);
+		if (end == 0 && !alone)
 			end = limit(fd, SO_RCVTIMEO);
-		result = stream_wait(stream, fd, POLLIN, end);
+		result = alone ? sleep_alone(fd) : stream_wait(stream, fd, POLLIN, end);
 		if (result < 0)
 			return partly(p, result);
+		/* The rest of a record is waited for by its low-water mark. */
+		alone = false;
 	}
 }
 
