@@ -107,6 +107,8 @@ static void urgent(void)
 	char buf[16] = "";
 
 	await(fd, 2);
+	/* The urgent byte comes behind them, by itself. */
+	pause_ms(200);
 	show_poll(fd, POLLPRI | POLLIN, PATIENCE_MS);
 	SHOW(sockatmark(fd));
 	SHOW(recv(fd, buf, 16, 0));

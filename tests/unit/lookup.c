@@ -89,7 +89,9 @@ static const char *describe(struct addrinfo *list)
 		assert_true(addr_from_sockaddr(&addr, at->ai_addr, at->ai_addrlen));
 		assert_int_equal(at->ai_family, addr_family(&addr));
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s %s", *text ? ", " : "",
-			 at->ai_socktype == SOCK_STREAM ? "stream" : at->ai_socktype == SOCK_DGRAM ? "dgram" : "raw",
+			 at->ai_socktype == SOCK_STREAM  ? "stream"
+			 : at->ai_socktype == SOCK_DGRAM ? "dgram"
+							 : "raw",
 			 addr_format(&addr, name));
 	}
 	freeaddrinfo(list);
@@ -124,7 +126,8 @@ static void test_hosts(void **state)
 	struct addrinfo six = {.ai_family = AF_INET6, .ai_socktype = SOCK_STREAM};
 
 	(void)state;
-	assert_string_equal(ask(hosts, "both.test", "80", &stream), "stream [" GOOD6 "]:80, stream " GOOD4 ":80");
+	assert_string_equal(ask(hosts, "both.test", "80", &stream),
+			    "stream [" GOOD6 "]:80, stream " GOOD4 ":80");
 	assert_string_equal(ask(hosts, "BOTH.test.", NULL, &four), "dgram " GOOD4 ":0");
 	assert_string_equal(ask(hosts, "both.test", "7000", &six), "stream [" GOOD6 "]:7000");
 	assert_string_equal(ask(hosts, "six.test", "80", NULL),
@@ -178,7 +181,8 @@ static void test_resolver(void **state)
 	struct addrinfo stream = {.ai_socktype = SOCK_STREAM};
 
 	(void)state;
-	assert_string_equal(ask(taps, "plain.test", "80", &stream), "stream [" GOOD6 "]:80, stream " GOOD4 ":80");
+	assert_string_equal(ask(taps, "plain.test", "80", &stream),
+			    "stream [" GOOD6 "]:80, stream " GOOD4 ":80");
 	assert_true(remembered(GOOD6, "plain.test"));
 	assert_true(remembered(GOOD4, "plain.test"));
 	assert_string_equal(ask(taps, "four.test", "80", &stream), "stream " GOOD4 ":80");
@@ -260,7 +264,8 @@ static void test_late_answer_behind(void **state)
 static void test_late_answer_once(void **state)
 {
 	struct names_entry entry = look_up_late();
-	struct taps_slot *first = slots_socket(AF_INET, SOCK_STREAM), *second = slots_socket(AF_INET, SOCK_STREAM);
+	struct taps_slot *first = slots_socket(AF_INET, SOCK_STREAM),
+			 *second = slots_socket(AF_INET, SOCK_STREAM);
 	struct conn *with = racing_conn(first, taps, DEAD4, &entry);
 	struct conn *without = racing_conn(second, taps, DEAD4, &entry);
 
