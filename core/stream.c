@@ -254,8 +254,8 @@ static ssize_t partly(const struct progress *p, ssize_t otherwise)
 	return p->done > 0 ? (ssize_t)p->done : otherwise;
 }
 
-/* A thread that is alone may sleep in the kernel's own recv(2): it knows the file's mode and the time limit, and
- * when a signal interrupts.  Returns 0 when there is something, if only a part of a record. */
+/* A thread that is alone may sleep in the kernel's own recv(2): it knows the file's mode and the time limit,
+ * and when a signal interrupts.  Returns 0 when there is something, if only a part of a record. */
 static int sleep_alone(int fd)
 {
 	char byte;
