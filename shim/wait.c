@@ -455,22 +455,38 @@ static bool any_layered(void)
 	return __builtin_expect(epollset_layered(), 0);
 }
 
+/* The process's first layered connection may have become so during the wait, which knew of none. */
+static int first_layered(int epfd, struct epoll_event *events, int n, int max, const struct timespec *timeout,
+			 const sigset_t *mask)
+{
+	if (delivered(n) <= 0 || !any_special())
+		return n;
+	fdtab_lock();
+	fdtab_unlock();
+	if (!any_layered())
+		return n;
+	n = filter_epoll(epfd, events, n);
+	return n > 0 ? n : patient_epoll(epfd, events, max, timeout, mask);
+}
+
 int hook_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
 {
 	struct timespec ts = {.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
+	const struct timespec *limit = timeout < 0 ? NULL : &ts;
 
 	if (any_layered())
-		return patient_epoll(epfd, events, max, timeout < 0 ? NULL : &ts, NULL);
-	return delivered(real.epoll_wait(epfd, events, max, timeout));
+		return patient_epoll(epfd, events, max, limit, NULL);
+	return first_layered(epfd, events, real.epoll_wait(epfd, events, max, timeout), max, limit, NULL);
 }
 
 int hook_epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout, const sigset_t *mask)
 {
 	struct timespec ts = {.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
+	const struct timespec *limit = timeout < 0 ? NULL : &ts;
 
 	if (any_layered())
-		return patient_epoll(epfd, events, max, timeout < 0 ? NULL : &ts, mask);
-	return delivered(real.epoll_pwait(epfd, events, max, timeout, mask));
+		return patient_epoll(epfd, events, max, limit, mask);
+	return first_layered(epfd, events, real.epoll_pwait(epfd, events, max, timeout, mask), max, limit, mask);
 }
 
 int hook_epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
@@ -478,5 +494,5 @@ int hook_epoll_pwait2(int epfd, struct epoll_event *events, int max, const struc
 {
 	if (any_layered() && is_valid(timeout))
 		return patient_epoll(epfd, events, max, timeout, mask);
-	return delivered(real.epoll_pwait2(epfd, events, max, timeout, mask));
+	return first_layered(epfd, events, real.epoll_pwait2(epfd, events, max, timeout, mask), max, timeout, mask);
 }
