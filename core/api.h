@@ -84,12 +84,15 @@ enum taps_slot_flag {
 	SLOT_OPTIONS = 1u << 7,    /* an option was set since the candidates were made */
 	SLOT_BUSY = 1u << 10,      /* a thread is inside connect() on it, racing */
 	SLOT_UNSEEN = 1u << 12,    /* there may be descriptors of it that the shim does not know */
+	SLOT_SECURING = 1u << 13,  /* a blocking connect() is in its handshake: no byte of the application's */
 	SLOT_LISTENING = 1u << 8,  /* a listener whose connections the core layers */
 	SLOT_RELAY = 1u << 11,     /* bytes may move where the shim does not see: once layered, by a relay */
 };
 #define SLOT_SPECIAL (SLOT_CONNECTING | SLOT_FAILED | SLOT_LAYERED | SLOT_DISGUISED)
 /* Calls that move bytes or shut down must ask the core. */
-#define SLOT_DATA (SLOT_CONNECTING | SLOT_FAILED | SLOT_LAYERED)
+#define SLOT_DATA (SLOT_CONNECTING | SLOT_FAILED | SLOT_LAYERED | SLOT_SECURING)
+/* The network's file must not get into another program. */
+#define SLOT_SEALED (SLOT_LAYERED | SLOT_SECURING)
 
 /* One socket of the application, shared by all of its duplicates in this process.
  * Memory is type-stable: a slot is reused but never unmapped, so flags may be read without a

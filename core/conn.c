@@ -2,6 +2,7 @@
 #include "core/conn.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -45,6 +46,7 @@ struct conn *conn_new(const struct taps_connect_call *call, struct conf *conf, c
 	conn->own_fd = -1;
 	conn->peer_fd = -1;
 	conn->patience_end = INT64_MAX;
+	conn->home = taps_host->process();
 	conn->id = trace_new_id();
 	return conn;
 }
@@ -92,13 +94,21 @@ static bool is_mapped(const struct taps_addr *addr)
 	return addr_family(addr) == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&addr->in6.sin6_addr);
 }
 
+/* The loop took over from a blocking connect() before there was a candidate: it must not wait on that file. */
+static bool would_block(const struct conn *conn)
+{
+	int status = conn->own_fd >= 0 ? taps_host->fcntl(conn->own_fd, F_GETFL) : O_NONBLOCK;
+
+	return status >= 0 && !(status & O_NONBLOCK);
+}
+
 /* The application's own file serves its first candidate: when that wins nothing need be replaced. */
 static bool fits_own(const struct conn *conn, unsigned leaf)
 {
 	const struct taps_addr *remote = &conn->attempts[leaf].candidate.remote;
 
 	return leaf == 0 && addr_family(remote) == conn->slot->domain &&
-	       is_mapped(remote) == is_mapped(&conn->passed);
+	       is_mapped(remote) == is_mapped(&conn->passed) && !would_block(conn);
 }
 
 /* The source address that the application bound, with a port of the kernel's choice. */

@@ -59,6 +59,7 @@ struct conn {
 	_Atomic bool blocking;
 	void *frame;          /* blocking: of the connect() that drives */
 	struct conn *outer;   /* blocking: the connect() that a signal handler's interrupted */
+	pid_t home;           /* the process that asked: a session under way has no two drivers */
 	bool interrupted;     /* a signal came while the transport blocked */
 	int64_t patience_end; /* blocking: by when connect() returns (SO_SNDTIMEO); INT64_MAX: never */
 

@@ -91,10 +91,25 @@ static int finish_here(struct conn *conn)
 	return result;
 }
 
+/* The last of all: what the descriptor is then, it may be in the open. */
+static void clear_securing(struct conn *conn)
+{
+	if (!conn->policy.security || atomic_load(&conn->released))
+		return;
+	taps_host->lock();
+	taps_host->slot_flags(conn->slot, 0, SLOT_SECURING);
+	taps_host->unlock();
+}
+
+/* What a rule secures and is not secured yet is not left to the application, either. */
 static void give_up(void *arg)
 {
 	struct conn *conn = arg;
 
+	if (conn->policy.security && conn->attempts[0].own && conn->attempts[0].top && conn->app_fd >= 0 &&
+	    !atomic_load(&conn->released))
+		tcp_disconnect(conn->app_fd);
+	clear_securing(conn);
 	conn_cancel(conn);
 	conn_unref(conn);
 }
@@ -107,7 +122,7 @@ static void set_busy(struct conn *conn)
 	if (!atomic_load(&conn->slot->conn)) {
 		conn_ref(conn);
 		atomic_store(&conn->slot->conn, conn);
-		taps_host->slot_flags(conn->slot, SLOT_BUSY, 0);
+		taps_host->slot_flags(conn->slot, SLOT_BUSY | (conn->policy.security ? SLOT_SECURING : 0), 0);
 	}
 	taps_host->unlock();
 }
@@ -192,6 +207,7 @@ int drive_here(struct conn *conn)
 	driven = conn->outer;
 	if (conn->state != CONN_RACING) {
 		result = finish_here(conn);
+		clear_securing(conn);
 		conn_unref(conn);
 		return result;
 	}
@@ -228,11 +244,21 @@ static void finish_behind(struct conn *conn)
 	conn_cancel(conn);
 }
 
+/* After fork(2) the handshake goes on in the process that began it. */
+static void lose_copy(struct conn *conn)
+{
+	conn_cancel(conn);
+	atomic_store(&conn->error, ECONNABORTED);
+	conn->state = CONN_LOST;
+}
+
 static bool run_behind(struct loop_client *client, int64_t now)
 {
 	struct conn *conn = conn_of(client);
 
 	handle_reap();
+	if (conn->policy.security && conn->home != taps_host->process())
+		lose_copy(conn);
 	if (!conn->abandoned && !atomic_load(&conn->released)) {
 		conn_step(conn, client->fds, client->n_fds, now);
 		if (conn->state == CONN_RACING) {
@@ -280,6 +306,7 @@ static int go_behind(struct conn *conn)
 	loop_lock();
 	result = place_hold(conn);
 	if (result == 0) {
+		clear_securing(conn);
 		conn->blocking = false;
 		conn->client.run = run_behind;
 		conn->client.done = done_behind;

@@ -42,20 +42,37 @@ bool drive_stand_down(const char *name, const struct taps_addr *addr, const void
 	return self.found;
 }
 
+/* Where the application's own file goes: to the address that it passed, unless a rule names another remote. */
+static const struct taps_addr *own_remote(const struct conn *conn)
+{
+	const struct taps_addr *first = &conn->attempts[0].candidate.remote;
+
+	if (!conn_is_bound_to_core(conn))
+		return &conn->passed;
+	return conn->race.n > 0 && addr_family(first) == conn->slot->domain ? first : NULL;
+}
+
 /* The application believes that its socket is connecting; if its own attempt ended (or never began) the
  * kernel must be told to begin one. */
 static void keep_trying(struct conn *conn)
 {
 	const struct attempt *first = &conn->attempts[0];
+	const struct taps_addr *remote = own_remote(conn);
 	struct sockaddr_storage peer;
 	socklen_t len = sizeof(peer);
 
+	/* What a rule secures is never the application's own to send on, half-way or not. */
+	if (conn->policy.security) {
+		tcp_disconnect(conn->own_fd);
+		return;
+	}
 	if (conn->state != CONN_RACING || (first->own && first->top))
 		return;
 	if (taps_host->getpeername(conn->own_fd, (struct sockaddr *)&peer, &len) == 0)
 		return;
 	tcp_disconnect(conn->own_fd);
-	taps_host->connect(conn->own_fd, &conn->passed.sa, addr_len(&conn->passed));
+	if (remote)
+		taps_host->connect(conn->own_fd, &remote->sa, addr_len(remote));
 }
 
 void drive_restore(struct taps_slot *slot)
@@ -99,8 +116,8 @@ int drive_settle(struct taps_slot *slot, int fd)
 {
 	int64_t end = slot->own_fd >= 0 ? wait_limit(slot->own_fd, SO_SNDTIMEO, now_ns()) : INT64_MAX;
 
-	while (atomic_load(&slot->flags) & (SLOT_CONNECTING | SLOT_BUSY)) {
-		bool busy = atomic_load(&slot->flags) & SLOT_BUSY;
+	while (atomic_load(&slot->flags) & (SLOT_CONNECTING | SLOT_BUSY | SLOT_SECURING)) {
+		bool busy = atomic_load(&slot->flags) & (SLOT_BUSY | SLOT_SECURING);
 		/* No placeholder is ever writable, a connected socket always is: whichever file is
 		 * looked at. */
 		struct pollfd placeholder = {.fd = fd, .events = POLLIN | POLLOUT};

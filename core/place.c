@@ -238,7 +238,7 @@ static void put_stream(struct conn *conn, struct stream *stream, uint32_t flags)
 	conn->slot->own_fd = -1;
 	if (old == conn)
 		conn_unref(conn);
-	taps_host->slot_flags(conn->slot, flags, SLOT_CONNECTING | SLOT_FAILED | SLOT_BUSY);
+	taps_host->slot_flags(conn->slot, flags, SLOT_CONNECTING | SLOT_FAILED | SLOT_BUSY | SLOT_SECURING);
 }
 
 static int put_winner(struct conn *conn, struct attempt *winner)

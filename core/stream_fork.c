@@ -23,7 +23,9 @@ struct stream_region {
 	unsigned used; /* by streams of this process */
 };
 
+/* Over the list; taken before any lock of a stream's.  Over the turns; taken after all of them. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t turn_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct stream *streams;
 
 void stream_fork_enter(struct stream *stream)
@@ -76,13 +78,13 @@ int stream_take_turn(struct stream *stream, enum stream_direction direction)
 	if (!stream->turns)
 		return 0;
 	all = sending ? &stream->turns->sent : &stream->turns->received;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&turn_lock);
 	seen = *mine;
 	if (!atomic_compare_exchange_strong(all, &seen, seen + 1))
 		result = -EIO;
 	else if (++*mine && sending)
 		begin_sending(stream);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&turn_lock);
 	return result;
 }
 
@@ -176,6 +178,7 @@ void stream_fork_prepare(void)
 			drain_before(stream, end);
 	for (stream = streams; stream; stream = stream->next)
 		hold(stream);
+	pthread_mutex_lock(&turn_lock);
 	if (!loop_forks_alone())
 		share_turns();
 }
@@ -204,6 +207,7 @@ static void done(bool child)
 			part(stream, child);
 		let_go(stream);
 	}
+	pthread_mutex_unlock(&turn_lock);
 	pthread_mutex_unlock(&lock);
 }
 

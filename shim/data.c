@@ -94,12 +94,14 @@ static bool gate(int fd, enum direction direction, struct msghdr *msg, int flags
 
 	if (!slot)
 		return false;
-	if ((slot_flags(slot) & SLOT_CONNECTING) && would_block(fd, flags))
+	if ((slot_flags(slot) & (SLOT_CONNECTING | SLOT_SECURING)) && would_block(fd, flags))
 		error = settle(slot, fd);
 	if (error < 0)
 		*ret = edge(error, direction, flags);
 	else if (slot_settled_flags(slot) & SLOT_FAILED)
 		*ret = dead(slot, fd, direction, flags);
+	else if (slot_flags(slot) & SLOT_SECURING)
+		*ret = edge(-EAGAIN, direction, flags);
 	else if (slot_flags(slot) & SLOT_LAYERED)
 		answered = layered(slot, fd, direction, msg, flags, ret);
 	else

@@ -371,7 +371,7 @@ void fdtab_alias(struct slot *slot, int fd)
 	}
 	slot_ref(slot);
 	slot->fds[slot->n_fds++] = fd;
-	if (slot_flags(slot) & SLOT_LAYERED)
+	if (slot_flags(slot) & SLOT_SEALED)
 		seal(slot, slot->n_fds - 1);
 	note_standard(slot, fd);
 	atomic_store(&page[fd & (FDTAB_PAGE - 1)], slot);

@@ -34,7 +34,7 @@ struct slot {
 	_Atomic uint32_t next_free;  /* index + 1 of the next free slot */
 	unsigned n_fds;
 	int fds[SLOT_FDS_MAX];
-	bool survives[SLOT_FDS_MAX]; /* while LAYERED: the application wants it to outlive exec */
+	bool survives[SLOT_FDS_MAX]; /* while SEALED: the application wants it to outlive exec */
 	unsigned n_regs;
 	struct epoll_reg regs[SLOT_REGS_MAX];
 	uint64_t options;            /* which rows of the option table were set (shim/opt.c) */
@@ -90,12 +90,12 @@ void slot_put(struct slot *slot);
 struct slot *fdtab_new(int fd, int domain, int type, int protocol);
 /* Enters fd as a duplicate of the slot.  With the lock held. */
 void fdtab_alias(struct slot *slot, int fd);
-/* While a slot is LAYERED every descriptor of it is FD_CLOEXEC to the kernel, so that no program ever gets
+/* While a slot is SEALED every descriptor of it is FD_CLOEXEC to the kernel, so that no program ever gets
  * the network's file, whichever way it is executed; what the application set is kept apart.  Sealing reads
  * the flags, unsealing puts them back.  With the lock held. */
 void fdtab_seal(struct slot *slot);
 void fdtab_unseal(struct slot *slot);
-/* FD_CLOEXEC as the application sees it, of a LAYERED slot's descriptor. */
+/* FD_CLOEXEC as the application sees it, of a SEALED slot's descriptor. */
 bool fdtab_survives(struct slot *slot, int fd);
 void fdtab_set_survives(struct slot *slot, int fd, bool survives);
 /* Has fd's slot as many descriptors as are followed? */

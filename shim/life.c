@@ -336,7 +336,7 @@ static int control(int (*call)(int, int, long), int fd, int cmd, long arg)
 {
 	int made;
 
-	if ((cmd == F_GETFD || cmd == F_SETFD) && fdtab_has(fd, SLOT_LAYERED) && !fdtab_borrowed())
+	if ((cmd == F_GETFD || cmd == F_SETFD) && fdtab_has(fd, SLOT_SEALED) && !fdtab_borrowed())
 		return layered_flags(fd, cmd, arg);
 
 	if (cmd == F_SETFL && (arg & O_NONBLOCK) && fdtab_has(fd, SLOT_LAYERED)) {

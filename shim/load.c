@@ -189,14 +189,15 @@ static void host_forget(struct taps_slot *slot)
 
 static void host_flags(struct taps_slot *slot, uint32_t set, uint32_t clear)
 {
-	bool was = atomic_load(&slot->flags) & SLOT_LAYERED;
+	bool was = atomic_load(&slot->flags) & SLOT_SEALED, is;
 
 	slot_set_flags(slot_of(slot), set, clear);
+	is = atomic_load(&slot->flags) & SLOT_SEALED;
 	if (set & SLOT_LAYERED)
 		epollset_became_layered(slot_of(slot));
-	if (!was && (set & SLOT_LAYERED))
+	if (!was && is)
 		fdtab_seal(slot_of(slot));
-	if (was && (clear & SLOT_LAYERED))
+	if (was && !is)
 		fdtab_unseal(slot_of(slot));
 }
 
