@@ -35,13 +35,18 @@
 	"          { match = { address = \"" REFUSED6 "/128\"; }; remote = { host = \"nothing.test\"; }; }," \
 	"          { match = { address = \"" DEAD6 "/128\"; }; remote = { host = \"slow.test\"; }; } );"
 
-static struct conf *hosts, *taps;
+/* Refused there, and the others dead: the own attempt is over while the race goes on. */
+#define MOVED \
+	"hosts = ( { name = \"moved.test\"; address = [\"" REFUSED6 "\", \"" DEAD4 "\"]; } );" \
+	"rules = ( { remote = { host = \"moved.test\"; }; } );"
+
+static struct conf *hosts, *taps, *moved;
 static void *dir;
 static pid_t server;
 static unsigned fds_before, kept_before;
 
 static struct dns_line script[] = {
-	{.name = "plain.test", .type = TYPE_AAAA, .addr = GOOD6},
+	{.name = "plain.test", .type = TYPE_AAAA, .addr = GOOD6, .delay_ms = 15},
 	{.name = "plain.test", .type = TYPE_A, .addr = GOOD4},
 	{.name = "four.test", .type = TYPE_AAAA},
 	{.name = "four.test", .type = TYPE_A, .addr = GOOD4},
@@ -364,6 +369,38 @@ static void test_interrupted_before_the_answer(void **state)
 	slots_close(slot);
 }
 
+/* Taken back by the application before there is a candidate: it is not connected to where it must not go. */
+static void test_restored_before_the_answer(void **state)
+{
+	struct taps_addr good = racing_addr(GOOD6, PORT);
+	struct taps_slot *slot = slots_socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK);
+	struct conn *conn = racing_conn(slot, taps, DEAD6, NULL);
+
+	(void)state;
+	assert_int_equal(drive_behind(conn), -EINPROGRESS);
+	drive_restore(slot);
+	assert_int_equal(atomic_load(&slot->flags), 0);
+	/* Not EALREADY: nothing is under way. */
+	assert_int_equal(connect(slots_fd(slot), &good.sa, addr_len(&good)), -1);
+	assert_int_equal(errno, EINPROGRESS);
+	slots_close(slot);
+}
+
+/* The same once there is one that the socket can go to: there, and nowhere else. */
+static void test_restored_elsewhere(void **state)
+{
+	struct taps_slot *slot = slots_socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK);
+	struct conn *conn = racing_conn(slot, moved, GOOD6, NULL);
+
+	(void)state;
+	assert_int_equal(drive_behind(conn), -EINPROGRESS);
+	usleep(30000);
+	drive_restore(slot);
+	usleep(30000);
+	assert_string_equal(racing_peer(slots_fd(slot)), "");
+	slots_close(slot);
+}
+
 static int prepare(void **state)
 {
 	struct names_entry answer = racing_answer("a.test", REFUSED6, REFUSED4, NULL);
@@ -373,6 +410,7 @@ static int prepare(void **state)
 		return -1;
 	hosts = confdir_load(dir, HOSTS);
 	taps = confdir_load(dir, RULES);
+	moved = confdir_load(dir, MOVED);
 	server = racing_names(script, sizeof(script) / sizeof(script[0]));
 	slots_install();
 	racing_listen(GOOD4);
@@ -393,6 +431,7 @@ static int finish(void **state)
 	waitpid(server, NULL, 0);
 	conf_unref(hosts);
 	conf_unref(taps);
+	conf_unref(moved);
 	return confdir_teardown(&dir);
 }
 
@@ -412,6 +451,8 @@ int main(void)
 		CASE(test_remote_resolved),
 		CASE(test_remote_unknown),
 		CASE(test_interrupted_before_the_answer),
+		CASE(test_restored_before_the_answer),
+		CASE(test_restored_elsewhere),
 	};
 
 	alarm(90);
