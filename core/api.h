@@ -84,7 +84,7 @@ enum taps_slot_flag {
 	SLOT_OPTIONS = 1u << 7,    /* an option was set since the candidates were made */
 	SLOT_BUSY = 1u << 10,      /* a thread is inside connect() on it, racing */
 	SLOT_UNSEEN = 1u << 12,    /* there may be descriptors of it that the shim does not know */
-	SLOT_SECURING = 1u << 13,  /* a blocking connect() is in its handshake: no byte of the application's */
+	SLOT_SECURING = 1u << 13,  /* a blocking connect() is in its handshake: no byte passes */
 	SLOT_LISTENING = 1u << 8,  /* a listener whose connections the core layers */
 	SLOT_RELAY = 1u << 11,     /* bytes may move where the shim does not see: once layered, by a relay */
 };

@@ -94,7 +94,7 @@ static bool is_mapped(const struct taps_addr *addr)
 	return addr_family(addr) == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&addr->in6.sin6_addr);
 }
 
-/* The loop took over from a blocking connect() before there was a candidate: it must not wait on that file. */
+/* The loop took over from a blocking connect() before there was a candidate: it must not wait on the file. */
 static bool would_block(const struct conn *conn)
 {
 	int status = conn->own_fd >= 0 ? taps_host->fcntl(conn->own_fd, F_GETFL) : O_NONBLOCK;

@@ -42,7 +42,7 @@ bool drive_stand_down(const char *name, const struct taps_addr *addr, const void
 	return self.found;
 }
 
-/* Where the application's own file goes: to the address that it passed, unless a rule names another remote. */
+/* Where the application's own file goes: to the address that it passed, unless a rule names another one. */
 static const struct taps_addr *own_remote(const struct conn *conn)
 {
 	const struct taps_addr *first = &conn->attempts[0].candidate.remote;

@@ -486,7 +486,8 @@ int hook_epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout,
 
 	if (any_layered())
 		return patient_epoll(epfd, events, max, limit, mask);
-	return first_layered(epfd, events, real.epoll_pwait(epfd, events, max, timeout, mask), max, limit, mask);
+	return first_layered(epfd, events, real.epoll_pwait(epfd, events, max, timeout, mask), max, limit,
+			     mask);
 }
 
 int hook_epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
@@ -494,5 +495,6 @@ int hook_epoll_pwait2(int epfd, struct epoll_event *events, int max, const struc
 {
 	if (any_layered() && is_valid(timeout))
 		return patient_epoll(epfd, events, max, timeout, mask);
-	return first_layered(epfd, events, real.epoll_pwait2(epfd, events, max, timeout, mask), max, timeout, mask);
+	return first_layered(epfd, events, real.epoll_pwait2(epfd, events, max, timeout, mask), max, timeout,
+			     mask);
 }
