@@ -35,9 +35,13 @@ static void take_lock(void)
 	pthread_mutex_lock(&lock);
 }
 
+/* A recursive lock knows its owner by number: the child of a fork(2) that held it has another one. */
 static void leave_lock(void)
 {
-	pthread_mutex_unlock(&lock);
+	static const pthread_mutex_t fresh = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+	if (pthread_mutex_unlock(&lock) == EPERM)
+		lock = fresh;
 }
 
 static int keep(int fd)
