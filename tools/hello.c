@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 2000
+#define PATIENCE_MS 5000 /* a program on a busy machine; one that ends sooner is seen at once */
 
 struct watch {
 	const char *program;
