@@ -19,13 +19,12 @@
 /* The bits that a disarmed one-shot registration keeps. */
 #define PRIVATE_BITS (EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE)
 
-static _Atomic bool any_oneshot;
+_Atomic bool epollset_any_oneshot;
 static _Atomic uint32_t deliveries;
 
-void epollset_delivered(void)
+void epollset_count_delivery(void)
 {
-	if (__builtin_expect(atomic_load_explicit(&any_oneshot, memory_order_relaxed), 0))
-		atomic_fetch_add(&deliveries, 1);
+	atomic_fetch_add(&deliveries, 1);
 }
 
 static struct epoll_reg *find(struct slot *slot, int epfd, int fd)
@@ -49,13 +48,9 @@ struct index_entry {
 	uint32_t events;
 };
 
+_Atomic bool epollset_any_layered;
 static struct index_entry *_Atomic index_table;
 static _Atomic unsigned index_used;
-
-bool epollset_layered(void)
-{
-	return atomic_load_explicit(&index_table, memory_order_relaxed) != NULL;
-}
 
 static uint32_t hash(int epfd, uint64_t data)
 {
@@ -87,6 +82,7 @@ static void index_note(const struct epoll_reg *reg)
 		if (table == MAP_FAILED)
 			return;
 		atomic_store(&index_table, table);
+		atomic_store(&epollset_any_layered, true);
 	}
 	/* Past three quarters look-ups grow long, and old entries are mostly dead: begin anew. */
 	if (atomic_load(&index_used) > INDEX_SIZE / 4 * 3) {
@@ -129,7 +125,7 @@ void epollset_note(struct slot *slot, int epfd, int op, int fd, const struct epo
 	struct epoll_reg *reg;
 
 	if (op != EPOLL_CTL_DEL && (event->events & EPOLLONESHOT))
-		atomic_store(&any_oneshot, true);
+		atomic_store(&epollset_any_oneshot, true);
 	reg = find(slot, epfd, fd);
 	if (op == EPOLL_CTL_DEL) {
 		if (reg)

@@ -8,15 +8,28 @@
 
 #include "shim/fdtab.h"
 
+extern _Atomic bool epollset_any_oneshot, epollset_any_layered;
+
+void epollset_count_delivery(void);
+
 /* Counts the returns of epoll_wait(2) with events, once a one-shot registration was seen: one that saw no
  * return since it was armed cannot have fired. */
-void epollset_delivered(void);
+static inline void epollset_delivered(void)
+{
+	if (__builtin_expect(atomic_load_explicit(&epollset_any_oneshot, memory_order_relaxed), 0))
+		epollset_count_delivery();
+}
+
 /* Records a successful epoll_ctl(2) on a descriptor of the slot.  With the lock held. */
 void epollset_note(struct slot *slot, int epfd, int op, int fd, const struct epoll_event *event);
 /* The slot became layered: what is registered of it is found from here on.  With the lock held. */
 void epollset_became_layered(struct slot *slot);
 /* Are there layered descriptors in any epoll set?  One load. */
-bool epollset_layered(void);
+static inline bool epollset_layered(void)
+{
+	return __builtin_expect(atomic_load_explicit(&epollset_any_layered, memory_order_relaxed), 0);
+}
+
 /* The layered descriptor that is registered in the set with this data, or -1; *ret_armed is its registration.
  * Where several share the data, the last one registered. */
 int epollset_find(int epfd, uint64_t data, struct epoll_event *ret_armed);

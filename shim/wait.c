@@ -425,11 +425,13 @@ static int filter_epoll(int epfd, struct epoll_event *events, int n)
 	return kept;
 }
 
-static int delivered(int n)
+/* Are these events that the kernel may report too early?  They count as delivered. */
+static bool in_doubt(int n)
 {
-	if (n > 0)
-		epollset_delivered();
-	return n;
+	if (n <= 0)
+		return false;
+	epollset_delivered();
+	return any_special();
 }
 
 /* Waits again, for the rest of the time, while all that came is not for the application. */
@@ -440,9 +442,9 @@ static int patient_epoll(int epfd, struct epoll_event *events, int max, const st
 	struct timespec left;
 
 	for (;;) {
-		int n = delivered(real.epoll_pwait2(epfd, events, max, remaining(&patience, 0, &left), mask));
+		int n = real.epoll_pwait2(epfd, events, max, remaining(&patience, 0, &left), mask);
 
-		if (n <= 0)
+		if (!in_doubt(n))
 			return n;
 		n = filter_epoll(epfd, events, n);
 		if (n > 0 || is_over(&patience))
@@ -450,51 +452,53 @@ static int patient_epoll(int epfd, struct epoll_event *events, int max, const st
 	}
 }
 
-static bool any_layered(void)
-{
-	return __builtin_expect(epollset_layered(), 0);
-}
-
 /* The process's first layered connection may have become so during the wait, which knew of none. */
 static int first_layered(int epfd, struct epoll_event *events, int n, int max, const struct timespec *timeout,
 			 const sigset_t *mask)
 {
-	if (delivered(n) <= 0 || !any_special())
-		return n;
 	fdtab_lock();
 	fdtab_unlock();
-	if (!any_layered())
+	if (!epollset_layered())
 		return n;
 	n = filter_epoll(epfd, events, n);
 	return n > 0 ? n : patient_epoll(epfd, events, max, timeout, mask);
 }
 
+static const struct timespec *from_ms(int timeout, struct timespec *ts)
+{
+	*ts = (struct timespec){.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
+	return timeout < 0 ? NULL : ts;
+}
+
 int hook_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
 {
-	struct timespec ts = {.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
-	const struct timespec *limit = timeout < 0 ? NULL : &ts;
+	struct timespec ts;
+	int n;
 
-	if (any_layered())
-		return patient_epoll(epfd, events, max, limit, NULL);
-	return first_layered(epfd, events, real.epoll_wait(epfd, events, max, timeout), max, limit, NULL);
+	if (epollset_layered())
+		return patient_epoll(epfd, events, max, from_ms(timeout, &ts), NULL);
+	n = real.epoll_wait(epfd, events, max, timeout);
+	return in_doubt(n) ? first_layered(epfd, events, n, max, from_ms(timeout, &ts), NULL) : n;
 }
 
 int hook_epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout, const sigset_t *mask)
 {
-	struct timespec ts = {.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
-	const struct timespec *limit = timeout < 0 ? NULL : &ts;
+	struct timespec ts;
+	int n;
 
-	if (any_layered())
-		return patient_epoll(epfd, events, max, limit, mask);
-	return first_layered(epfd, events, real.epoll_pwait(epfd, events, max, timeout, mask), max, limit,
-			     mask);
+	if (epollset_layered())
+		return patient_epoll(epfd, events, max, from_ms(timeout, &ts), mask);
+	n = real.epoll_pwait(epfd, events, max, timeout, mask);
+	return in_doubt(n) ? first_layered(epfd, events, n, max, from_ms(timeout, &ts), mask) : n;
 }
 
 int hook_epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
 		      const sigset_t *mask)
 {
-	if (any_layered() && is_valid(timeout))
+	int n;
+
+	if (epollset_layered() && is_valid(timeout))
 		return patient_epoll(epfd, events, max, timeout, mask);
-	return first_layered(epfd, events, real.epoll_pwait2(epfd, events, max, timeout, mask), max, timeout,
-			     mask);
+	n = real.epoll_pwait2(epfd, events, max, timeout, mask);
+	return in_doubt(n) ? first_layered(epfd, events, n, max, timeout, mask) : n;
 }
