@@ -586,10 +586,6 @@ static int tls_finish(struct layer *layer, int fd)
 	if (result == 0)
 		result = flush_locked(tls, fd);
 	pthread_mutex_unlock(&tls->send_lock);
-	/* Were the peer's own goodbye or a ticket still unread at close(2), the kernel would reset the
-	 * connection, and what was sent last be lost (RFC 2525, section 2.17). */
-	if (tls->ready)
-		tls_readable(layer, fd);
 	return result;
 }
 
