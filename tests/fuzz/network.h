@@ -1,6 +1,6 @@
 /* A connection for the TLS layer over a kernel that the input drives.  One end is the layer, behind a host
- * with a receive queue, SO_RCVLOWAT and a send buffer of given sizes; the other a bare session.  What both say
- * is pattern() from the beginning on. */
+ * with a receive queue, SO_RCVLOWAT and a send buffer of given sizes; the other a bare session.  What both
+ * say is net_patterned() from the beginning on. */
 #ifndef TAPS_TESTS_FUZZ_NETWORK_H
 #define TAPS_TESTS_FUZZ_NETWORK_H
 

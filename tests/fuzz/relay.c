@@ -211,8 +211,8 @@ static void step(unsigned op, size_t n)
 
 static size_t progress(void)
 {
-	return it.received + net.peer_received + 2 * net.delivered - net.queue.size + it.heard_all + it.reset +
-	       net.peer_heard_all + it.relay_gone;
+	return it.received + net.peer_received + 2 * net.delivered - net.queue.size + it.heard_all +
+	       it.reset + net.peer_heard_all + it.relay_gone;
 }
 
 /* Whatever is on the way arrives, and whoever still listens hears it. */
