@@ -43,21 +43,24 @@ static int bound_family(const struct conn *conn)
 	return addr_is_wildcard(&local) ? AF_UNSPEC : addr_family(&local);
 }
 
-/* What gathering must know of the application's socket. */
+/* What gathering must know of the application's socket.  The remote that a rule names is the rule's: which
+ * addresses the application looked up says nothing about it. */
 static struct candidate_request request_of(const struct conn *conn, const struct taps_addr *addrs, size_t n)
 {
+	bool rewritten = conn->policy.remote.host != NULL;
+
 	return (struct candidate_request){
 		.asked = conn->asked,
 		.addrs = addrs,
 		.n_addrs = n,
-		.lookup_family = conn->family,
+		.lookup_family = rewritten ? AF_UNSPEC : conn->family,
 		.domain = conn->slot->domain,
 		.v6only = is_v6only(conn),
 		.socktype = conn->slot->type,
 		.bound_family = conn->bound.sa.sa_family == AF_UNSPEC ? AF_UNSPEC : bound_family(conn),
 		.port = conn->policy.remote.port ? conn->policy.remote.port : addr_port(&conn->asked),
 		.first_family_count = conn->policy.race.first_family_count,
-		.rewritten = conn->policy.remote.host != NULL,
+		.rewritten = rewritten,
 		.properties = &conn->policy.properties,
 	};
 }
