@@ -82,7 +82,7 @@ tls_stunnel() {
 	wait_port 7003
 }
 
-# openssl s_server: 9001, every line comes back reversed; 9000 in clear is the transfer server's.
+# openssl s_server: 9001, every line comes back reversed.
 tls_s_server() {
 	start s_server openssl s_server -accept 9001 -cert "$work/server.pem" -key "$work/server.key" -tls1_3 -rev -quiet
 	wait_port 9001
@@ -150,7 +150,12 @@ client() {
 	mosquitto_pub) published "$host" "$@" ;;
 	ab) "$@" ab -q -k -n 500 -c 8 -H "X: $MARKER" "http://$host/hello" | grep -E '^(Complete|Failed)' ;;
 	stdio) "$@" "$work/stdio" "$host" 80 ;;
+	s_server) reversed | "$@" nc -N "$host" 9000 ;;
 	esac
+}
+
+reversed() {
+	"$python" -c "import sys; print(sys.argv[1][::-1])" "$HELLO"
 }
 
 # What a client prints when all is well.
