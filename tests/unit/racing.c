@@ -65,7 +65,7 @@ pid_t racing_names(struct dns_line *script, size_t n)
 	pid_t server;
 
 	inet_pton(AF_INET, "127.0.0.2", &addr.sin_addr);
-	if (!netns_replace_file("/etc/resolv.conf", "nameserver 127.0.0.2\n") ||
+	if (!netns_replace_file("/etc/resolv.conf", "nameserver 127.0.0.2\noptions timeout:1\n") ||
 	    !netns_replace_file("/etc/hosts", "127.0.0.1 localhost\n") || fd < 0 ||
 	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0)
 		return -1;
