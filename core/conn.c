@@ -170,6 +170,13 @@ static void note_reason(struct conn *conn, const char *reason)
 		snprintf(conn->reason, sizeof(conn->reason), "%s", reason);
 }
 
+/* A relay does the handshake by itself: nobody could be told that it came to nothing. */
+static bool is_replayable(const struct conn *conn)
+{
+	return conn->policy.properties.safely_replayable &&
+	       conn->policy.security->data_path == SECURITY_DIRECT;
+}
+
 /* Every candidate of a secured connection has the same security, or none is tried. */
 static int add_security(struct conn *conn, struct attempt *attempt)
 {
@@ -179,8 +186,10 @@ static int add_security(struct conn *conn, struct attempt *attempt)
 		.name = conn->identity ? conn->identity : conn->name[0] ? conn->name : NULL,
 		.address = addr_format_host(&remote, address),
 		.port = addr_port(&remote),
+		.ticket_used = &conn->ticket_used,
+		.replayable = is_replayable(conn),
 	};
-	struct layer *top = secure_layer(conn->policy.security, false, &peer, attempt->top, reason);
+	struct layer *top = secure_layer(conn->policy.security, SECURE_CLIENT, &peer, attempt->top, reason);
 
 	if (top) {
 		attempt->top = top;

@@ -51,6 +51,7 @@ struct conn {
 	struct resolve *resolve;   /* answers still to come, or NULL */
 	_Atomic enum conn_state state;
 	unsigned winner;
+	bool ticket_used;          /* one attempt resumes a session, the others do not */
 	_Atomic int error;         /* LOST: to be reported once */
 
 	int app_fd;           /* the number that the application used, while its own file is there; else -1 */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 
 #include "core/host.h"
+#include "core/loop.h"
 #include "core/place.h"
 #include "core/relay.h"
 #include "core/wait.h"
@@ -32,6 +33,9 @@ void stream_released(struct stream *stream)
 
 	if (own >= 0)
 		taps_host->fd_drop(own);
+	atomic_store(&stream->let_go, true);
+	if (atomic_load(&stream->watched))
+		loop_wake();
 	handle_unref(&stream->handle);
 }
 

@@ -26,6 +26,7 @@ struct layer_wants {
 	short events;     /* of poll(2) */
 	int64_t deadline; /* ns, monotonic; INT64_MAX: none */
 	bool securing;    /* the transport is up, a handshake above it runs */
+	bool deferred;    /* with 0: the handshake begins at the next connect(); early() may come before */
 };
 
 struct layer;
@@ -37,6 +38,12 @@ struct layer_ops {
 	 * *wants filled, -EINTR when a signal came while a blocking call of the transport ran (the
 	 * attempt goes on), or another -errno: the attempt failed. */
 	int (*connect)(struct layer *layer, int64_t now, struct layer_wants *wants);
+
+	/* While a handshake that was deferred is not over: takes bytes that may arrive more than once.  The
+	 * first of them go with the handshake's first message, if it was not sent yet, the others behind the
+	 * handshake, all by connect().  Returns how many were taken, 0 if none can be.  One thread at a time
+	 * for connect() and this. */
+	size_t (*early)(struct layer *layer, const struct iovec *iov, int n);
 
 	/* The data path of a layer that changes bytes; a plain transport has none of it: there the
 	 * application's descriptor is the kernel's socket.  `fd` is any descriptor of the socket.  Nothing

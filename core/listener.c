@@ -16,6 +16,7 @@ struct listener {
 	struct handle handle;
 	struct conf *conf;
 	const struct security *security;
+	enum secure_role role;
 };
 
 static void listener_free(struct handle *handle)
@@ -26,7 +27,8 @@ static void listener_free(struct handle *handle)
 	taps_host->free(listener);
 }
 
-static const struct security *security_for(struct conf *conf, struct taps_slot *slot, int fd)
+static const struct security *security_for(struct conf *conf, struct taps_slot *slot, int fd,
+					   enum secure_role *ret_role)
 {
 	struct sockaddr_storage name;
 	socklen_t len = sizeof(name);
@@ -39,18 +41,20 @@ static const struct security *security_for(struct conf *conf, struct taps_slot *
 		return NULL;
 	addr = addr_unmap(&addr);
 	conf_policy(conf, &query, &policy);
+	*ret_role = policy.properties.safely_replayable ? SECURE_SERVER_REPLAYABLE : SECURE_SERVER;
 	return policy.security;
 }
 
 int listener_prepare(struct conf *conf, struct taps_slot *slot, int fd)
 {
-	const struct security *security = security_for(conf, slot, fd);
+	enum secure_role role;
+	const struct security *security = security_for(conf, slot, fd, &role);
 	char reason[SECURE_REASON_MAX];
 	struct listener *listener;
 
 	if (!security)
 		return 0;
-	if (!secure_check(security, true, reason)) {
+	if (!secure_check(security, role, reason)) {
 		wait_say("listen: %s (rule %s)", reason, security->rule);
 		return -EPROTO;
 	}
@@ -60,6 +64,7 @@ int listener_prepare(struct conf *conf, struct taps_slot *slot, int fd)
 	handle_init(&listener->handle, HANDLE_LISTENER, listener_free);
 	listener->conf = conf_ref(conf);
 	listener->security = security;
+	listener->role = role;
 	taps_host->lock();
 	if (!atomic_load(&slot->conn)) {
 		atomic_store(&slot->conn, listener);
@@ -81,7 +86,7 @@ static struct layer *make_chain(const struct listener *listener, int fd)
 
 	if (!bottom)
 		return NULL;
-	top = secure_layer(listener->security, true, &nobody, bottom, reason);
+	top = secure_layer(listener->security, listener->role, &nobody, bottom, reason);
 	if (top)
 		return top;
 	wait_say("accept: %s (rule %s)", reason, listener->security->rule);

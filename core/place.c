@@ -220,11 +220,26 @@ static int current_fd(const struct conn *conn)
 	return conn->app_fd >= 0 ? conn->app_fd : taps_host->slot_fd(conn->slot);
 }
 
+/* The loop's lock is held by its own thread and by who began in its stead. */
+static struct stream *make_deferred(struct conn *conn, struct layer *chain)
+{
+	struct stream *stream;
+
+	if (conn->blocking)
+		loop_lock();
+	stream = stream_deferred(chain, conn->policy.security, &conn->asked, &conn->local, conn->slot);
+	if (conn->blocking)
+		loop_unlock();
+	return stream;
+}
+
 /* What the slot holds from here on, if its bytes or names stay the core's. */
 static struct stream *make_stream(struct conn *conn, struct attempt *winner)
 {
 	struct layer *chain = layer_is_secure(winner->top) ? winner->top : NULL;
-	struct stream *stream = stream_new(chain, &conn->asked, &conn->local);
+	struct stream *stream = chain && winner->wants.deferred
+					? make_deferred(conn, chain)
+					: stream_new(chain, &conn->asked, &conn->local);
 
 	if (stream && chain)
 		winner->top = NULL;

@@ -51,20 +51,21 @@ static const struct secure_module *get_module(char reason[SECURE_REASON_MAX])
 	return module && module->version == SECURE_VERSION ? module : NULL;
 }
 
-struct layer *secure_layer(const struct security *security, bool server, const struct secure_peer *peer,
-			   struct layer *below, char reason[SECURE_REASON_MAX])
+struct layer *secure_layer(const struct security *security, enum secure_role role,
+			   const struct secure_peer *peer, struct layer *below,
+			   char reason[SECURE_REASON_MAX])
 {
 	const struct secure_module *m = get_module(reason);
-	struct secure_context *context = m ? m->context(security, server, reason) : NULL;
+	struct secure_context *context = m ? m->context(security, role, reason) : NULL;
 
 	return context ? m->layer(context, peer, below, reason) : NULL;
 }
 
-bool secure_check(const struct security *security, bool server, char reason[SECURE_REASON_MAX])
+bool secure_check(const struct security *security, enum secure_role role, char reason[SECURE_REASON_MAX])
 {
 	const struct secure_module *m = get_module(reason);
 
-	return m && m->context(security, server, reason);
+	return m && m->context(security, role, reason);
 }
 
 void secure_fork_prepare(void)

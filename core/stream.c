@@ -10,6 +10,7 @@
 #include <sys/time.h>
 
 #include "core/host.h"
+#include "core/loop.h"
 #include "core/wait.h"
 
 #define LOOK_NS NS_PER_S /* how often a sleeping thread looks whether the file under the number is another */
@@ -64,6 +65,23 @@ struct stream *stream_accepted(struct layer *take_chain, const struct security *
 	return stream;
 }
 
+struct stream *stream_deferred(struct layer *take_chain, const struct security *security,
+			       const struct taps_addr *peer, const struct taps_addr *local,
+			       struct taps_slot *slot)
+{
+	struct stream *stream = stream_new(take_chain, peer, local);
+
+	if (!stream)
+		return NULL;
+	stream->security = security;
+	atomic_store(&stream->new, true);
+	if (stream_watch(stream, slot) == 0)
+		return stream;
+	stream->chain = NULL;
+	handle_unref(&stream->handle);
+	return NULL;
+}
+
 void stream_placed(struct stream *stream)
 {
 	layer_disown(stream->chain, -1);
@@ -81,7 +99,7 @@ const struct security *stream_security(const struct stream *stream)
 
 bool stream_is_new(const struct stream *stream)
 {
-	return atomic_load(&stream->new);
+	return atomic_load(&stream->new) && !atomic_load(&stream->watched);
 }
 
 struct layer *stream_take_chain(struct stream *stream)
@@ -156,67 +174,6 @@ const void *stream_thread(void)
 	return &address;
 }
 
-/* With stream->shaking. */
-static int shake_on(struct stream *stream, int fd, struct layer_wants *wants)
-{
-	int result = atomic_load(&stream->leaving) ? -ESTALE : stream_take_turn(stream, STREAM_RECEIVING);
-
-	if (result == 0)
-		result = stream_take_turn(stream, STREAM_SENDING);
-	if (result < 0)
-		return result;
-	layer_renumber(stream->chain, fd);
-	result = stream->chain->ops->connect(stream->chain, now_ns(), wants);
-	if (result == 0)
-		atomic_store(&stream->new, false);
-	if (result < 0 && result != -EAGAIN && !atomic_exchange(&stream->error, -result)) {
-		say_refused(stream, stream->chain->ops->reason(stream->chain));
-		taps_host->shutdown(fd, SHUT_RDWR);
-	}
-	return result;
-}
-
-/* One driver at a time, as far as it goes.  Returns 0 when ready, -EAGAIN with *wants, -errno for good. */
-static int shake(struct stream *stream, int fd, struct layer_wants *wants)
-{
-	int result;
-
-	pthread_mutex_lock(&stream->shaking);
-	atomic_store(&stream->shaker, stream_thread());
-	result = -atomic_load(&stream->error);
-	if (result == 0 && atomic_load(&stream->new))
-		result = shake_on(stream, fd, wants);
-	atomic_store(&stream->shaker, NULL);
-	pthread_mutex_unlock(&stream->shaking);
-	return result;
-}
-
-/* Before the first byte: the handshake, for as long as the call may block. */
-static int make_ready(struct stream *stream, int fd, int flags, int64_t end)
-{
-	struct layer_wants wants = {0};
-	int result;
-
-	while ((result = shake(stream, fd, &wants)) == -EAGAIN) {
-		if (!blocks(fd, flags))
-			return -EAGAIN;
-		result = stream_wait(stream, fd, wants.events, wants.deadline < end ? wants.deadline : end);
-		if (result < 0 && !(result == -EAGAIN && now_ns() < end))
-			return result;
-	}
-	return result;
-}
-
-static int prepare(struct stream *stream, int fd, int flags, int option)
-{
-	atomic_store(&stream->user, taps_host->process());
-	if (atomic_load(&stream->error))
-		return -atomic_load(&stream->error);
-	if (!atomic_load(&stream->new))
-		return 0;
-	return make_ready(stream, fd, flags, limit(fd, option));
-}
-
 /* A vector that is being worked off. */
 struct progress {
 	struct iovec iov[64];
@@ -247,6 +204,129 @@ static void advance(struct progress *p, size_t bytes)
 		p->iov[p->at].iov_base = (char *)p->iov[p->at].iov_base + bytes;
 		p->iov[p->at].iov_len -= bytes;
 	}
+}
+
+/* What the application wants to send goes before the handshake, where the layer takes it. */
+static void go_ahead(struct stream *stream, struct progress *first)
+{
+	struct layer *chain = stream->chain;
+	size_t taken = 0;
+
+	if (first && first->left > 0 && chain->ops->early)
+		taken = chain->ops->early(chain, first->iov + first->at, first->n - first->at);
+	if (taken == 0)
+		return;
+	advance(first, taken);
+	atomic_store(&stream->ahead, true);
+}
+
+/* With stream->shaking. */
+static int shake_on(struct stream *stream, int fd, struct progress *first, struct layer_wants *wants)
+{
+	int result = atomic_load(&stream->leaving) ? -ESTALE : stream_take_turn(stream, STREAM_RECEIVING);
+
+	if (result == 0)
+		result = stream_take_turn(stream, STREAM_SENDING);
+	if (result < 0)
+		return result;
+	layer_renumber(stream->chain, fd);
+	go_ahead(stream, first);
+	result = stream->chain->ops->connect(stream->chain, now_ns(), wants);
+	if (result == 0)
+		atomic_store(&stream->new, false);
+	if (result == -EAGAIN && first && first->left > 0)
+		atomic_store(&stream->refused, true);
+	if (result < 0 && result != -EAGAIN && !atomic_exchange(&stream->error, -result)) {
+		say_refused(stream, stream->chain->ops->reason(stream->chain));
+		taps_host->shutdown(fd, SHUT_RDWR);
+	}
+	return result;
+}
+
+/* As far as it goes.  With stream->shaking, which is let go. */
+static int shake_locked(struct stream *stream, int fd, struct progress *first, struct layer_wants *wants)
+{
+	int result;
+
+	atomic_store(&stream->shaker, stream_thread());
+	result = -atomic_load(&stream->error);
+	if (result == 0 && atomic_load(&stream->new))
+		result = shake_on(stream, fd, first, wants);
+	atomic_store(&stream->shaker, NULL);
+	pthread_mutex_unlock(&stream->shaking);
+	return result;
+}
+
+/* One driver at a time.  Returns 0 when ready, -EAGAIN with *wants, -errno for good. */
+static int shake(struct stream *stream, int fd, struct progress *first, struct layer_wants *wants)
+{
+	int result;
+
+	pthread_mutex_lock(&stream->shaking);
+	result = shake_locked(stream, fd, first, wants);
+	if (result != 0)
+		return result;
+	if (stream->chain->ops->flush(stream->chain, fd) == -EAGAIN)
+		stream_flush_behind(stream, fd);
+	if (atomic_load(&stream->refused) && atomic_load(&stream->watched))
+		loop_wake();
+	return 0;
+}
+
+int stream_step(struct stream *stream, int fd, struct layer_wants *wants)
+{
+	if (pthread_mutex_trylock(&stream->shaking) != 0)
+		return -EBUSY;
+	return shake_locked(stream, fd, NULL, wants);
+}
+
+/* The kernel says "writable" all the time that the handshake takes: who asks it in a circle, with more to
+ * send than can wait, is slowed down. */
+static int refuse(const struct stream *stream, const struct progress *first)
+{
+	int64_t now = now_ns();
+
+	if (first && atomic_load(&stream->ahead))
+		wait_fds(NULL, 0, now + NS_PER_MS, now);
+	return -EAGAIN;
+}
+
+/* Before the first byte: the handshake, for as long as the call may block; `first` are the bytes of a call
+ * that sends, all of which may go before it. */
+static int make_ready(struct stream *stream, int fd, int flags, int64_t end, struct progress *first)
+{
+	struct layer_wants wants = {0};
+	int result;
+
+	while ((result = shake(stream, fd, first, &wants)) == -EAGAIN) {
+		if (first && first->left == 0 && first->done > 0)
+			return 0;
+		if (!blocks(fd, flags))
+			return refuse(stream, first);
+		result = stream_wait(stream, fd, wants.events, wants.deadline < end ? wants.deadline : end);
+		if (result < 0 && !(result == -EAGAIN && now_ns() < end))
+			return result;
+	}
+	return result;
+}
+
+void stream_make_ready(struct stream *stream, int fd, int64_t end)
+{
+	struct layer_wants wants = {0};
+
+	while (atomic_load(&stream->new) && shake(stream, fd, NULL, &wants) == -EAGAIN && now_ns() < end)
+		if (stream_wait(stream, fd, wants.events, wants.deadline < end ? wants.deadline : end) < 0)
+			return;
+}
+
+static int prepare(struct stream *stream, int fd, int flags, int option, struct progress *first)
+{
+	atomic_store(&stream->user, taps_host->process());
+	if (atomic_load(&stream->error))
+		return -atomic_load(&stream->error);
+	if (!atomic_load(&stream->new))
+		return 0;
+	return make_ready(stream, fd, flags, limit(fd, option), first);
 }
 
 static ssize_t partly(const struct progress *p, ssize_t otherwise)
@@ -321,7 +401,7 @@ static ssize_t receive(struct stream *stream, int fd, struct msghdr *msg, int fl
 
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
 		return flags & MSG_OOB ? -EINVAL : -EAGAIN;
-	result = prepare(stream, fd, flags, SO_RCVTIMEO);
+	result = prepare(stream, fd, flags, SO_RCVTIMEO, NULL);
 	if (result < 0)
 		return result;
 	begin(&p, msg);
@@ -399,10 +479,10 @@ static ssize_t send_all(struct stream *stream, int fd, const struct msghdr *msg,
 
 	if (flags & MSG_OOB)
 		return -EOPNOTSUPP;
-	result = prepare(stream, fd, flags, SO_SNDTIMEO);
-	if (result < 0)
-		return result;
 	begin(&p, msg);
+	result = prepare(stream, fd, flags, SO_SNDTIMEO, &p);
+	if (result < 0 || (p.left == 0 && p.done > 0))
+		return partly(&p, result);
 	if (p.left == 0)
 		return send_nothing(stream, fd, flags);
 	sent = send_loop(stream, fd, &p, flags);
@@ -432,7 +512,7 @@ int stream_readable(struct stream *stream, int fd)
 	if (atomic_load(&stream->error))
 		return 1;
 	if (atomic_load(&stream->new)) {
-		int result = shake(stream, fd, &wants);
+		int result = shake(stream, fd, NULL, &wants);
 
 		if (result == -EAGAIN)
 			return 0;

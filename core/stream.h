@@ -18,7 +18,13 @@ struct stream *stream_new(struct layer *take_chain, const struct taps_addr *peer
 /* The same for an accepted connection whose handshake is still to come, at first use. */
 struct stream *stream_accepted(struct layer *take_chain, const struct security *security,
 			       const struct taps_addr *peer);
-/* Whose handshake it is; NULL for a stream that is not accepted. */
+/* The same for a client whose handshake was deferred (core/layer.h): the first bytes that are sent begin it,
+ * or the first use, or the loop after a short time.  With the loop's lock; `slot` is to have the stream.  On
+ * failure (NULL) the chain stays the caller's. */
+struct stream *stream_deferred(struct layer *take_chain, const struct security *security,
+			       const struct taps_addr *peer, const struct taps_addr *local,
+			       struct taps_slot *slot);
+/* Whose handshake it is; NULL for a stream that came with its handshake done. */
 const struct security *stream_security(const struct stream *stream);
 
 /* recv(2), send(2) and relatives of taps_core; -errno, or TAPS_PASS when a relay took the connection over
@@ -54,7 +60,7 @@ void stream_fork_prepare(void);
 void stream_fork_parent(void);
 void stream_fork_child(void);
 
-/* Still in its handshake, as an accepted connection is before its first use? */
+/* An accepted connection whose handshake is not over, as before its first use? */
 bool stream_is_new(const struct stream *stream);
 /* The chain, taken out (to be driven by the loop); the stream is then empty. */
 struct layer *stream_take_chain(struct stream *stream);

@@ -117,8 +117,16 @@ static bool is_up(const struct stream *stream)
 	return !atomic_load(&stream->new) && !atomic_load(&stream->error) && !atomic_load(&stream->leaving);
 }
 
+/* Whose handshake was deferred owes the peer what the application has sent, and its end. */
+static void settle_debts(struct stream *stream, int fd, int64_t end, bool ends)
+{
+	if (atomic_load(&stream->ahead) || (ends && atomic_load(&stream->watched)))
+		stream_make_ready(stream, fd, end);
+}
+
 int stream_shutdown(struct stream *stream, int fd, int how)
 {
+	settle_debts(stream, fd, now_ns() + SHUTDOWN_NS, how == SHUT_WR);
 	if (how != SHUT_RD && is_up(stream))
 		say_goodbye(stream, fd, now_ns() + SHUTDOWN_NS);
 	if (atomic_load(&stream->relayed))
@@ -137,6 +145,7 @@ void stream_end(struct stream *stream, int fd, int ms)
 	    atomic_exchange(&stream->ended, true))
 		return;
 	last = stream_is_last_copy(stream);
+	settle_debts(stream, fd, end, false);
 	if (!is_up(stream))
 		return;
 	if (last || stream->sending)

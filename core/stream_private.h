@@ -18,6 +18,10 @@ struct stream {
 	pthread_mutex_t shaking;         /* held by the one who drives the handshake */
 	_Atomic(const void *) shaker;    /* that thread, by an address of its own */
 	_Atomic bool new;        /* the handshake is still to come */
+	_Atomic bool ahead;      /* bytes went before the handshake, or wait for it */
+	_Atomic bool refused;    /* a call could not send all of its bytes before the handshake */
+	_Atomic bool watched;    /* the loop has a part in the handshake (core/stream_defer.c) */
+	_Atomic bool let_go;     /* the slot let it go */
 	_Atomic int error;       /* of the handshake, for good */
 	_Atomic pid_t user;      /* the process that made it or used it last */
 	_Atomic bool ended;
@@ -45,6 +49,16 @@ int stream_drain(struct stream *stream, int fd, int64_t end);
 int stream_drain_kept(struct stream *stream, int64_t end);
 /* Lets the loop send what the kernel did not take yet. */
 void stream_flush_behind(struct stream *stream, int fd);
+
+/* The loop looks after a client's handshake that was deferred: it begins it if the application does not send
+ * soon, goes on with it while the application does other things, and has the slot's descriptors report
+ * "writable" anew if bytes were refused.  With the loop's lock.  Returns 0 or -errno. */
+int stream_watch(struct stream *stream, struct taps_slot *slot);
+/* One step of the handshake by the loop: 0 when ready, -EAGAIN with *wants, -EBUSY while another thread is at
+ * it, -errno for good. */
+int stream_step(struct stream *stream, int fd, struct layer_wants *wants);
+/* Ends the handshake in one way or another, or gives up at `end`. */
+void stream_make_ready(struct stream *stream, int fd, int64_t end);
 
 /* Waits for one event; -EAGAIN at the end, -EINTR when the kernel's own call would return so, -ESTALE when
  * the stream went to a relay. */

@@ -1,6 +1,7 @@
 /* The TLS module's door: credentials per rule, tickets, layers. */
 #include "core/tls_layer.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <time.h>
 
 #include "core/host.h"
+#include "core/tls_early.h"
 #include "core/tls_pin.h"
 #include "core/tls_trust.h"
 #include "core/tls_verifier.h"
@@ -24,7 +26,7 @@ const struct taps_host *taps_host;
 struct secure_context {
 	struct secure_context *next;
 	const struct security *security;
-	bool server;
+	enum secure_role role;
 	struct tls_options options;
 	struct tls_identity *identities;
 	struct tls_psk *psks;
@@ -178,9 +180,14 @@ static bool fill(struct secure_context *context)
 {
 	const struct security *s = context->security;
 
-	context->options = (struct tls_options)TLS_OPTIONS_INIT(context->server ? TLS_SERVER : TLS_CLIENT);
+	bool server = context->role != SECURE_CLIENT;
+
+	context->options = (struct tls_options)TLS_OPTIONS_INIT(server ? TLS_SERVER : TLS_CLIENT);
 	fill_plain(&context->options, s);
-	return fill_identities(context, context->server ? &s->server_certificate : &s->client_certificate) &&
+	/* A client's is used where a connection's data is replayable. */
+	if (context->role != SECURE_SERVER)
+		context->options.early_data_max = TLS_EARLY_MAX;
+	return fill_identities(context, server ? &s->server_certificate : &s->client_certificate) &&
 	       fill_psks(context, &s->pre_shared_key) && fill_pins(context, &s->pinned_server_certificate);
 }
 
@@ -192,7 +199,7 @@ static void free_context(struct secure_context *context)
 	free(context);
 }
 
-static struct secure_context *new_context(const struct security *security, bool server,
+static struct secure_context *new_context(const struct security *security, enum secure_role role,
 					  struct tls_reason *reason)
 {
 	struct secure_context *context = calloc(1, sizeof(*context));
@@ -200,7 +207,7 @@ static struct secure_context *new_context(const struct security *security, bool 
 	if (!context)
 		return NULL;
 	context->security = security;
-	context->server = server;
+	context->role = role;
 	if (!fill(context)) {
 		snprintf(reason->text, sizeof(reason->text), "a key or pin of the rule cannot be read");
 		free_context(context);
@@ -215,25 +222,25 @@ static struct secure_context *new_context(const struct security *security, bool 
 	return context;
 }
 
-static struct secure_context *find(const struct security *security, bool server)
+static struct secure_context *find(const struct security *security, enum secure_role role)
 {
 	struct secure_context *context = contexts;
 
-	while (context && (context->security != security || context->server != server))
+	while (context && (context->security != security || context->role != role))
 		context = context->next;
 	return context;
 }
 
-static struct secure_context *get_context(const struct security *security, bool server, char *text)
+static struct secure_context *get_context(const struct security *security, enum secure_role role, char *text)
 {
 	struct tls_reason reason = {"out of memory"};
 	struct secure_context *context;
 
 	pthread_mutex_lock(&lock);
-	context = find(security, server);
+	context = find(security, role);
 	if (!context)
-		context = new_context(security, server, &reason);
-	else if (server)
+		context = new_context(security, role, &reason);
+	else if (role != SECURE_CLIENT)
 		tls_credentials_refresh(&context->credentials, now_ns(), &reason);
 	pthread_mutex_unlock(&lock);
 	if (!context)
@@ -242,13 +249,46 @@ static struct secure_context *get_context(const struct security *security, bool 
 }
 
 static struct tls_ticket_key key_of(const struct tls_credentials *credentials, const char *name,
-				    uint16_t port)
+				    uint16_t port, uint64_t network)
 {
 	return (struct tls_ticket_key){
 		.name = name,
 		.port = port,
 		.policy = tls_credentials_policy(credentials),
+		.network = network,
 	};
+}
+
+/* FNV-1a. */
+static uint64_t hash_of(const void *data, size_t size)
+{
+	const uint8_t *byte = data;
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	while (size-- > 0)
+		hash = (hash ^ *byte++) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+/* Of an IPv6 address the prefix: the rest changes while one stays (RFC 8981). */
+uint64_t tls_context_network(int fd)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in4;
+		struct sockaddr_in6 in6;
+	} name;
+	socklen_t len = sizeof(name);
+
+	if (taps_host->getsockname(fd, &name.any, &len) != 0)
+		return 0;
+	if (name.any.sa_family == AF_INET)
+		return hash_of(&name.in4.sin_addr, 4);
+	if (name.any.sa_family != AF_INET6)
+		return 0;
+	if (IN6_IS_ADDR_V4MAPPED(&name.in6.sin6_addr))
+		return hash_of(name.in6.sin6_addr.s6_addr + 12, 4);
+	return hash_of(&name.in6.sin6_addr, 8);
 }
 
 static const char *identity_of(const struct secure_context *context, const struct secure_peer *peer)
@@ -268,19 +308,46 @@ static struct tls_credentials *hold_credentials(struct secure_context *context)
 	return held;
 }
 
-void tls_context_tickets(struct secure_context *context, const char *name, uint16_t port,
+bool tls_context_resume(struct secure_context *context, const char *name, uint16_t port, uint64_t network,
+			struct tls_session *session)
+{
+	struct tls_credentials *credentials;
+	struct tls_ticket ticket = {0};
+	struct tls_ticket_key key;
+	bool found;
+
+	if (context->role != SECURE_CLIENT || !context->options.max_cached_sessions || !tickets)
+		return false;
+	credentials = hold_credentials(context);
+	key = key_of(credentials, name, port, network);
+	found = tls_tickets_take(tickets, &key, time(NULL), &ticket);
+	if (found)
+		tls_session_resume(session, &ticket);
+	tls_ticket_free(&ticket);
+	tls_credentials_unref(credentials);
+	return found;
+}
+
+void tls_context_forget(const char *name)
+{
+	tls_tickets_forget(tickets, name);
+}
+
+void tls_context_tickets(struct secure_context *context, const char *name, uint16_t port, uint64_t network,
 			 struct tls_session *session)
 {
+	unsigned max = context->options.max_cached_sessions;
 	struct tls_credentials *credentials;
 	struct tls_ticket ticket;
 
-	if (context->server || !context->options.max_cached_sessions || !tickets)
+	if (context->role != SECURE_CLIENT || !max || !tickets)
 		return;
 	credentials = hold_credentials(context);
 	while (tls_session_take_ticket(session, &ticket)) {
-		struct tls_ticket_key key = key_of(credentials, name, port);
+		struct tls_ticket_key key = key_of(credentials, name, port, network);
 
-		tls_tickets_put(tickets, &key, &ticket, TICKETS_PER_KEY, time(NULL));
+		tls_tickets_put(tickets, &key, &ticket, max < TICKETS_PER_KEY ? max : TICKETS_PER_KEY, max,
+				time(NULL));
 	}
 	tls_credentials_unref(credentials);
 }
@@ -290,18 +357,14 @@ static struct layer *new_layer(struct secure_context *context, const struct secu
 {
 	struct tls_credentials *credentials = hold_credentials(context);
 	struct tls_peer who = {peer->name, peer->address};
-	struct secure_peer named = {identity_of(context, peer), peer->address, peer->port};
-	struct tls_ticket_key key = key_of(credentials, named.name, peer->port);
+	struct secure_peer named = *peer;
 	struct tls_reason reason = {"out of memory"};
-	struct tls_ticket ticket = {0};
 	struct tls_session *session = NULL;
 	struct layer *layer = NULL;
 
-	if (!context->server && tickets && context->options.max_cached_sessions && key.name)
-		tls_tickets_take(tickets, &key, time(NULL), &ticket);
-	if (tls_session_new(&session, credentials, &who, &ticket, &reason) == 0)
+	named.name = identity_of(context, peer);
+	if (tls_session_new(&session, credentials, &who, NULL, &reason) == 0)
 		layer = tls_layer(session, below, context->security->handshake_timeout, context, &named);
-	tls_ticket_free(&ticket);
 	tls_credentials_unref(credentials);
 	if (!layer)
 		snprintf(text, SECURE_REASON_MAX, "%s", reason.text);

@@ -12,24 +12,24 @@
 #include <string.h>
 
 #include "core/host.h"
+#include "core/tls_early.h"
+#include "core/tls_out.h"
 #include "core/tls_scratch.h"
 #include "core/tls_verifier.h"
 
-#define OUT_SMALL 4096
+#define OUT_SMALL 4096 /* of the session, at a time */
 #define TLS_RECORD_MAX_1_3 (TLS_HEADER_SIZE + TLS_PLAIN_MAX + 256) /* RFC 8446, section 5.2 */
-
-/* Ciphertext that the kernel did not take yet. */
-struct tls_out {
-	uint8_t *data;
-	size_t size, sent, room;
-};
 
 struct tls {
 	struct layer layer;
 	struct tls_session *session;
 	struct secure_context *context;
-	char *name; /* for tickets */
+	char *name; /* for tickets, with the next two */
 	uint16_t port;
+	uint64_t network;
+	bool *ticket_used; /* of the race; NULL once it was asked for one */
+	bool replayable;
+	struct tls_early early;
 	int64_t timeout;  /* ns, of the handshake */
 	int64_t deadline; /* 0: not begun */
 	bool ready;
@@ -54,53 +54,6 @@ static struct tls *tls_of(struct layer *layer)
 	return (struct tls *)layer;
 }
 
-static int keep_out(struct tls_out *out, const uint8_t *data, size_t size)
-{
-	uint8_t *room;
-
-	if (out->sent == out->size)
-		out->sent = out->size = 0;
-	if (out->size + size > out->room) {
-		room = realloc(out->data, out->size + size);
-		if (!room)
-			return -ENOMEM;
-		out->data = room;
-		out->room = out->size + size;
-	}
-	memcpy(out->data + out->size, data, size);
-	out->size += size;
-	return 0;
-}
-
-static ssize_t send_now(int fd, const void *data, size_t size)
-{
-	ssize_t n;
-
-	do
-		n = taps_host->send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? (errno == EWOULDBLOCK ? -EAGAIN : -errno) : n;
-}
-
-/* Sends what is kept.  With the sending lock. */
-static int flush_out(struct tls *tls, int fd)
-{
-	struct tls_out *out = &tls->out;
-
-	while (out->sent < out->size) {
-		ssize_t n = send_now(fd, out->data + out->sent, out->size - out->sent);
-
-		if (n < 0)
-			return (int)n;
-		out->sent += (size_t)n;
-	}
-	if (out->room > OUT_SMALL) {
-		free(out->data);
-		*out = (struct tls_out){0};
-	}
-	return 0;
-}
-
 /* Puts what the session has queued (handshake, alerts, answers to key updates) behind what is kept. */
 static int take_output(struct tls *tls)
 {
@@ -108,7 +61,7 @@ static int take_output(struct tls *tls)
 	size_t n;
 
 	while ((n = tls_session_take_output(tls->session, buf, sizeof(buf))) > 0)
-		if (keep_out(&tls->out, buf, n) < 0)
+		if (tls_out_keep(&tls->out, buf, n) < 0)
 			return -ENOMEM;
 	return 0;
 }
@@ -123,7 +76,7 @@ static int flush_locked(struct tls *tls, int fd)
 		return 0;
 	result = take_output(tls);
 
-	return result < 0 ? result : flush_out(tls, fd);
+	return result < 0 ? result : tls_out_flush(&tls->out, fd);
 }
 
 static int tls_flush(struct layer *layer, int fd)
@@ -183,6 +136,8 @@ static int fail(struct tls *tls, int fd, int error)
 			: error == -ETIMEDOUT ? "the handshake was not finished in time"
 					      : strerror(-error));
 	tls_flush(&tls->layer, fd);
+	if (tls->early.open)
+		tls_context_forget(tls->name);
 	tls->error = error;
 	return error;
 }
@@ -208,7 +163,9 @@ static int handshake_input(struct tls *tls, int fd, bool *ret_progress)
 	if (n < 0)
 		return (int)n;
 	result = tls_session_handshake(tls->session, buf, (size_t)n, &used);
-	discard(fd, used);
+	/* Early data of a client's waits already: the descriptor stays readable. */
+	tls->held = result == TLS_DONE && used > 0 && tls_session_pending(tls->session) > 0;
+	discard(fd, used - tls->held);
 	*ret_progress = used > 0;
 	return result;
 }
@@ -220,7 +177,7 @@ static size_t send_message(void *context, const struct iovec *iov, int n)
 	struct tls *tls = context;
 	ssize_t sent;
 
-	if (tls->out.sent < tls->out.size)
+	if (tls_out_left(&tls->out))
 		return 0;
 	sent = taps_host->sendmsg(tls->shaking, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	return sent < 0 ? 0 : (size_t)sent;
@@ -275,6 +232,44 @@ static int shake(struct tls *tls, int fd, int64_t now)
 	return result;
 }
 
+/* The transport is up.  Of a race's attempts the first to come here has the ticket; if that allows early
+ * data, the handshake waits for the application's first bytes. */
+static bool defers(struct tls *tls, int fd)
+{
+	bool *used = tls->ticket_used;
+
+	tls->ticket_used = NULL;
+	if (!used)
+		return false;
+	tls->network = tls_context_network(fd);
+	if (*used)
+		return false;
+	*used = tls_context_resume(tls->context, tls->name, tls->port, tls->network, tls->session);
+	return *used && tls->replayable && tls_early_open(&tls->early, tls->session);
+}
+
+static size_t tls_take_early(struct layer *layer, const struct iovec *iov, int n)
+{
+	struct tls *tls = tls_of(layer);
+
+	return tls_early_take(&tls->early, tls->session, iov, n, tls->deadline != 0);
+}
+
+/* The handshake is over; what waited for it goes before everything else. */
+static int open_up(struct tls *tls, int fd)
+{
+	int result;
+
+	pthread_mutex_lock(&tls->send_lock);
+	result = take_output(tls);
+	if (result == 0)
+		result = tls_early_settle(&tls->early, tls->session, &tls->out);
+	if (result == 0)
+		result = flush_locked(tls, fd);
+	pthread_mutex_unlock(&tls->send_lock);
+	return result == -EPIPE ? -ECONNRESET : result;
+}
+
 static int tls_connect(struct layer *layer, int64_t now, struct layer_wants *wants)
 {
 	struct tls *tls = tls_of(layer);
@@ -285,20 +280,24 @@ static int tls_connect(struct layer *layer, int64_t now, struct layer_wants *wan
 	fd = wants->fd;
 	if (tls->error)
 		return tls->error;
+	if (defers(tls, fd)) {
+		wants->deferred = true;
+		return 0;
+	}
 	result = tls->ready ? TLS_DONE : shake(tls, fd, now);
 	if (result < 0)
 		return fail(tls, fd, result);
 	if (result == TLS_DONE) {
 		tls->ready = true;
-		result = tls_flush(layer, fd);
-		if (result == 0 || result == -EAGAIN)
-			return 0;
-		return fail(tls, fd, result == -EPIPE ? -ECONNRESET : result);
+		result = open_up(tls, fd);
+		return result == 0 || result == -EAGAIN ? 0 : fail(tls, fd, result);
 	}
 	if (now >= tls->deadline)
 		return fail(tls, fd, -ETIMEDOUT);
-	*wants = (struct layer_wants){fd, POLLIN, tls->deadline, true};
-	if (tls->out.sent < tls->out.size)
+	*wants = (struct layer_wants){
+		.fd = fd, .events = POLLIN, .deadline = tls->deadline, .securing = true,
+	};
+	if (tls_out_left(&tls->out))
 		wants->events |= POLLOUT;
 	return -EAGAIN;
 }
@@ -358,7 +357,7 @@ static void settle(struct tls *tls, int fd, size_t seen, const uint8_t *data, co
 
 static int after_input(struct tls *tls, int fd, const struct tls_received *got)
 {
-	tls_context_tickets(tls->context, tls->name, tls->port, tls->session);
+	tls_context_tickets(tls->context, tls->name, tls->port, tls->network, tls->session);
 	return got->output > 0 ? tls_flush(&tls->layer, fd) : 0;
 }
 
@@ -551,12 +550,12 @@ static ssize_t send_locked(struct tls *tls, int fd, const struct iovec *iov, int
 	taken = tls_session_seal(tls->session, part, n, buf, TLS_SCRATCH_SIZE, &size);
 	if (taken < 0)
 		return taken;
-	sent = send_now(fd, buf, size);
+	sent = tls_out_send(fd, buf, size);
 	if (sent < 0 && sent != -EAGAIN)
 		return sent;
 	if (sent < 0)
 		sent = 0;
-	if ((size_t)sent < size && keep_out(&tls->out, buf + sent, size - (size_t)sent) < 0)
+	if ((size_t)sent < size && tls_out_keep(&tls->out, buf + sent, size - (size_t)sent) < 0)
 		return -ENOMEM;
 	return taken;
 }
@@ -631,7 +630,8 @@ static void tls_close(struct layer *layer)
 	tls_session_free(tls->session);
 	pthread_mutex_destroy(&tls->recv_lock);
 	pthread_mutex_destroy(&tls->send_lock);
-	free(tls->out.data);
+	tls_out_free(&tls->out);
+	tls_early_free(&tls->early);
 	free(tls->name);
 	free(tls->reason);
 	free(tls);
@@ -641,6 +641,7 @@ static const struct layer_ops tls_ops = {
 	.name = "tls",
 	.traits = LAYER_SECURE | LAYER_STREAM,
 	.connect = tls_connect,
+	.early = tls_take_early,
 	.recv = tls_recv,
 	.send = tls_send,
 	.flush = tls_flush,
@@ -672,6 +673,8 @@ struct layer *tls_layer(struct tls_session *session, struct layer *below, int64_
 	tls->context = context;
 	tls->name = name;
 	tls->port = peer->port;
+	tls->ticket_used = peer->ticket_used;
+	tls->replayable = peer->replayable;
 	tls->timeout = timeout;
 	tls->lowat = 1;
 	pthread_mutex_init(&tls->recv_lock, NULL);

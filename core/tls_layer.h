@@ -13,13 +13,23 @@
 #include "core/tls_session.h"
 
 /* A layer for the session (taken over, also on failure).  `timeout` in ns for the whole handshake; 0: none.
- * NULL when memory is short.  The tickets of a client session go to `store` under `key`, whose strings the
- * layer copies. */
+ * NULL when memory is short.  A client's tickets are kept under the peer's name and port, which the layer
+ * copies; without peer->ticket_used none is asked for. */
 struct layer *tls_layer(struct tls_session *session, struct layer *below, int64_t timeout,
 			struct secure_context *context, const struct secure_peer *peer);
 
-/* Keeps the tickets that have come; called by the layer (core/tls_context.c). */
-void tls_context_tickets(struct secure_context *context, const char *name, uint16_t port,
+/* For the layer (core/tls_context.c).  Where a connected socket is attached, told from its local address:
+ * tickets are not carried from one network to another, where they would tell who comes back (RFC 8446,
+ * section C.4). */
+uint64_t tls_context_network(int fd);
+/* Offers the server a ticket of this name, port, policy and network, which is used up; the handshake has not
+ * begun.  Returns whether there was one. */
+bool tls_context_resume(struct secure_context *context, const char *name, uint16_t port, uint64_t network,
+			struct tls_session *session);
+/* A handshake with early data failed: no more tickets of this name, so that the next one is a full one. */
+void tls_context_forget(const char *name);
+/* Keeps the tickets that have come. */
+void tls_context_tickets(struct secure_context *context, const char *name, uint16_t port, uint64_t network,
 			 struct tls_session *session);
 
 #endif

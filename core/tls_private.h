@@ -95,6 +95,7 @@ struct tls_session {
 	bool update_due;               /* the peer asked for new keys; GnuTLS' next record brings them */
 	bool heard;         /* the first byte has come */
 	bool resuming;      /* a ticket was offered */
+	bool early_usable;  /* its server did not ask for another group */
 	bool read_closed;   /* close_notify received */
 	bool write_closed;  /* close_notify queued */
 	bool verified;      /* the verify callback accepted, in this handshake */

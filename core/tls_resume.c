@@ -6,11 +6,13 @@
 #include <string.h>
 #include <time.h>
 
-/* A ticket's blob: what it is bound to, the end of the peer's certificate, GnuTLS' own data. */
-#define BLOB_VERSION 1
+/* A ticket's blob: what it is bound to, the end of the peer's certificate, whether early data may ride on it,
+ * GnuTLS' own data. */
+#define BLOB_VERSION 2
 #define BLOB_BINDING 1
 #define BLOB_EXPIRES (BLOB_BINDING + TLS_POLICY_SIZE)
-#define BLOB_DATA (BLOB_EXPIRES + 8)
+#define BLOB_EARLY (BLOB_EXPIRES + 8)
+#define BLOB_DATA (BLOB_EARLY + 1)
 
 /* The policy and the identity under which the peer was judged, for resumption skips the judgement; and
  * the rest of the blob, for GnuTLS 3.7 may crash on data that was damaged while it was stored. */
@@ -70,6 +72,16 @@ static void keep_ticket(struct tls_session *session, const struct tls_ticket *ti
 	session->tickets[session->n_tickets++] = *ticket;
 }
 
+/* GnuTLS 3.7 cannot go on when the server asks for another group (RFC 8446 §4.1.4) after early data: none is
+ * sent to a server that would ask again. */
+static bool guessed_group(const struct tls_session *session)
+{
+	const unsigned *groups;
+
+	return gnutls_priority_group_list(session->credentials->priority, &groups) > 0 &&
+	       gnutls_group_get(session->tls) == (gnutls_group_t)groups[0];
+}
+
 /* A ticket that cannot be kept is one round trip lost some day, and no reason to fail. */
 void tls_resume_make_ticket(struct tls_session *session)
 {
@@ -83,6 +95,7 @@ void tls_resume_make_ticket(struct tls_session *session)
 	if (ticket.data) {
 		ticket.data[0] = BLOB_VERSION;
 		put_number(ticket.data + BLOB_EXPIRES, (uint64_t)session->peer_expires);
+		ticket.data[BLOB_EARLY] = guessed_group(session);
 		memcpy(ticket.data + BLOB_DATA, data.data, data.size);
 		if (binding(session, &ticket, ticket.data + BLOB_BINDING) == 0)
 			keep_ticket(session, &ticket);
@@ -106,6 +119,7 @@ void tls_resume_use_ticket(struct tls_session *session, const struct tls_ticket 
 		return;
 	session->peer_expires = (int64_t)get_number(ticket->data + BLOB_EXPIRES, 8);
 	session->resuming = true;
+	session->early_usable = ticket->data[BLOB_EARLY];
 }
 
 /* Asking for the ticket here neither waits, as gnutls_session_get_data2() would elsewhere, nor misses the
@@ -143,15 +157,38 @@ bool tls_session_take_ticket(struct tls_session *session, struct tls_ticket *ret
 
 /* --- early data --- */
 
-/* What the ticket allows.  GnuTLS has "no limit" where the server allows none at all. */
+#define EARLY_OVERHEAD 32 /* header, content type and tag of a record, at most */
+
+/* What the ticket allows, less what records add: servers that refuse it count that, too (GnuTLS), and break
+ * off at more than they had allowed.  GnuTLS has "no limit" where the server allows none at all. */
 static size_t early_data_max(const struct tls_session *session)
 {
-	size_t max = gnutls_record_get_max_early_data_size(session->tls);
+	size_t max = gnutls_record_get_max_early_data_size(session->tls), records;
 	size_t own = session->credentials->options->early_data_max;
 
-	if (!session->resuming || session->state != TLS_HANDSHAKING || max >= UINT32_MAX)
+	if (!session->early_usable || session->state != TLS_HANDSHAKING || max >= UINT32_MAX)
 		return 0;
+	records = max / TLS_PLAIN_MAX + 1;
+	max = max > records * EARLY_OVERHEAD ? max - records * EARLY_OVERHEAD : 0;
 	return max < own ? max : own;
+}
+
+void tls_session_resume(struct tls_session *session, const struct tls_ticket *ticket)
+{
+	pthread_mutex_lock(&session->lock);
+	if (session->credentials->options->max_cached_sessions && session->state == TLS_HANDSHAKING)
+		tls_resume_use_ticket(session, ticket);
+	pthread_mutex_unlock(&session->lock);
+}
+
+size_t tls_session_early_room(struct tls_session *session)
+{
+	size_t max;
+
+	pthread_mutex_lock(&session->lock);
+	max = early_data_max(session);
+	pthread_mutex_unlock(&session->lock);
+	return max;
 }
 
 ssize_t tls_session_early_data(struct tls_session *session, const void *data, size_t size)

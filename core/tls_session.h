@@ -41,6 +41,10 @@ int tls_session_new(struct tls_session **ret, struct tls_credentials *credential
 /* NULL is no-op.  Sends nothing, wipes the keys. */
 void tls_session_free(struct tls_session *session);
 
+/* Client, before the first handshake step: the same ticket, had later. */
+void tls_session_resume(struct tls_session *session, const struct tls_ticket *ticket);
+/* How many bytes could go as early data now: what the ticket and options.early_data_max allow; 0: none. */
+size_t tls_session_early_room(struct tls_session *session);
 /* Client, before the first handshake step, with a ticket: queues replayable bytes (RFC 8446 §2.3) up to
  * options.early_data_max and to what the server allows.  Returns how many were taken, 0 if early data
  * cannot be used.  When the handshake is over, tls_session_early_accepted() says whether the server took

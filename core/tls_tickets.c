@@ -84,10 +84,14 @@ static bool same_isolation(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
+static bool same_policy(const struct kept *kept, const struct tls_ticket_key *key)
+{
+	return memcmp(kept->policy, key->policy, TLS_POLICY_SIZE) == 0;
+}
+
 static bool matches(const struct kept *kept, const struct tls_ticket_key *key)
 {
-	return kept->port == key->port && kept->network == key->network &&
-	       memcmp(kept->policy, key->policy, TLS_POLICY_SIZE) == 0 &&
+	return kept->port == key->port && kept->network == key->network && same_policy(kept, key) &&
 	       strcasecmp(kept->name, key->name) == 0 && same_isolation(kept->isolation, key->isolation);
 }
 
@@ -102,25 +106,27 @@ static void drop(struct tls_tickets *store, struct kept **at)
 
 /* What is beyond the limits, from the old end; and what has expired. */
 static void trim(struct tls_tickets *store, const struct tls_ticket_key *key, unsigned max_per_key,
-		 int64_t now)
+		 unsigned max_per_policy, int64_t now)
 {
-	unsigned all = 0, of_key = 0;
+	unsigned all = 0, of_key = 0, of_policy = 0;
 
 	for (struct kept **at = &store->first; *at;) {
-		bool mine = matches(*at, key);
+		bool mine = matches(*at, key), ours = same_policy(*at, key);
 
-		if ((*at)->ticket.expires <= now || all == store->max || (mine && of_key == max_per_key)) {
+		if ((*at)->ticket.expires <= now || all == store->max || (mine && of_key == max_per_key) ||
+		    (ours && of_policy == max_per_policy)) {
 			drop(store, at);
 			continue;
 		}
 		all++;
 		of_key += mine;
+		of_policy += ours;
 		at = &(*at)->next;
 	}
 }
 
 int tls_tickets_put(struct tls_tickets *store, const struct tls_ticket_key *key, struct tls_ticket *take,
-		    unsigned max_per_key, int64_t now)
+		    unsigned max_per_key, unsigned max_per_policy, int64_t now)
 {
 	struct kept *kept;
 
@@ -140,7 +146,7 @@ int tls_tickets_put(struct tls_tickets *store, const struct tls_ticket_key *key,
 	kept->next = store->first;
 	store->first = kept;
 	store->n++;
-	trim(store, key, max_per_key, now);
+	trim(store, key, max_per_key, max_per_policy, now);
 	pthread_mutex_unlock(&store->lock);
 	return 0;
 }

@@ -39,9 +39,10 @@ int tls_tickets_new(struct tls_tickets **ret, unsigned max);
 void tls_tickets_free(struct tls_tickets *store);
 
 /* Takes `take` (which becomes empty whatever happens).  Expired, empty and oversized ones are dropped; at
- * most `max_per_key` of one key are kept, the oldest goes.  Returns 0 or -errno. */
+ * most `max_per_key` of one key are kept, and `max_per_policy` of all keys of one policy: the oldest go.
+ * Returns 0 or -errno. */
 int tls_tickets_put(struct tls_tickets *store, const struct tls_ticket_key *key, struct tls_ticket *take,
-		    unsigned max_per_key, int64_t now);
+		    unsigned max_per_key, unsigned max_per_policy, int64_t now);
 /* Moves the newest unexpired ticket of the key into *ret, which the caller frees.  Returns false if none. */
 bool tls_tickets_take(struct tls_tickets *store, const struct tls_ticket_key *key, int64_t now,
 		      struct tls_ticket *ret);

@@ -25,7 +25,7 @@ static void put(struct tls_tickets *store, const struct tls_ticket_key *key, cha
 {
 	struct tls_ticket ticket = make(mark, expires);
 
-	assert_int_equal(tls_tickets_put(store, key, &ticket, 4, 100), 0);
+	assert_int_equal(tls_tickets_put(store, key, &ticket, 4, 64, 100), 0);
 	assert_null(ticket.data);
 }
 
@@ -120,9 +120,9 @@ static void limits(void **state)
 	assert_int_equal(take(store, &usual, 100), 0);
 	/* Too big: wiping would touch memory that is not there. */
 	big.data = realloc(big.data, big.size);
-	assert_int_equal(tls_tickets_put(store, &usual, &big, 4, 100), 0);
+	assert_int_equal(tls_tickets_put(store, &usual, &big, 4, 64, 100), 0);
 	assert_null(big.data);
-	assert_int_equal(tls_tickets_put(store, &usual, &empty, 4, 100), 0);
+	assert_int_equal(tls_tickets_put(store, &usual, &empty, 4, 64, 100), 0);
 	assert_int_equal(tls_tickets_count(store), 6);
 	put(store, &usual, 'n', 200);
 	assert_int_equal(take(store, &usual, 100), 'n');
@@ -130,6 +130,28 @@ static void limits(void **state)
 	assert_int_equal(tls_tickets_new(&store, 0), 0);
 	put(store, &usual, 'x', 200);
 	assert_int_equal(tls_tickets_count(store), 0);
+	tls_tickets_free(store);
+}
+
+/* maxCachedSessions counts what one policy keeps, whatever the names. */
+static void limit_of_policy(void **state)
+{
+	struct tls_ticket_key key = usual, other = usual;
+	struct tls_tickets *store;
+
+	(void)state;
+	other.policy = policy_b;
+	assert_int_equal(tls_tickets_new(&store, 100), 0);
+	put(store, &other, 'o', 200);
+	for (key.port = 1; key.port <= 5; key.port++) {
+		struct tls_ticket ticket = make((char)('0' + key.port), 200);
+
+		assert_int_equal(tls_tickets_put(store, &key, &ticket, 4, 3, 100), 0);
+	}
+	assert_int_equal(tls_tickets_count(store), 4);
+	for (key.port = 1; key.port <= 5; key.port++)
+		assert_int_equal(take(store, &key, 100), key.port > 2 ? '0' + key.port : 0);
+	assert_int_equal(take(store, &other, 100), 'o');
 	tls_tickets_free(store);
 }
 
@@ -195,6 +217,7 @@ int main(void)
 		cmocka_unit_test(keys_are_apart),
 		cmocka_unit_test(expiry),
 		cmocka_unit_test(limits),
+		cmocka_unit_test(limit_of_policy),
 		cmocka_unit_test(forgetting),
 		cmocka_unit_test(threads),
 	};
