@@ -210,6 +210,17 @@ CASES = [
     ("both families, wrong name", server("elsewhere"), "", "EPROTO", "not for healthy.test", "healthy.test"),
 ]
 
+# With TLS 1.3 the server judges the client's certificate when the handshake is over for the client (RFC 8446 §4.4.2):
+# connect(2) succeeds, what is sent is not taken, and read(2) fails.
+LATE = [
+    ("client certificate missing", s_server("fine", "-Verify", "1"), ""),
+    ("client certificate of another authority", s_server("fine", "-Verify", "1", "-verify_return_error", "-CAfile",
+                                                         good.pem),
+     f'clientCertificate = ( {{ certificate = "{other.issue("she", FINE, key=key)}"; key = "{key}"; }} ); '),
+    ("client certificate expired", s_server("fine", "-Verify", "1", "-verify_return_error", "-CAfile", good.pem),
+     f'clientCertificate = ( {{ certificate = "{made["expired"]}"; key = "{key}"; }} ); '),
+]
+
 # --- running them ----------------------------------------------------------------------------------------------
 
 
@@ -304,6 +315,20 @@ def judge(case, peer, config, rule):
         sys.stdout.flush()
         if not mode:
             REASONS.append((case[0], done.stderr.strip()))
+
+
+def judge_late(case, peer, config):
+    for mode in [], ["wait"]:
+        done = attempt(config, HOST, str(peer.port), *mode)
+        said = re.findall(r"^(connect|read) (\S+)$", done.stdout, re.M)
+        wrong = ""
+        if said != [("connect", "done"), ("read", "EPROTO")]:
+            wrong = f"says {said}"
+        elif MARKER.encode() in peer.was_told():
+            wrong = "the peer was told"
+        name = f"refused late: {case[0]}{', not blocking' if mode else ''}"
+        sys.stdout.write(f"not ok {name} # {wrong}\n" if wrong else f"ok {name}\n")
+        sys.stdout.flush()
 
 
 REASONS = []
@@ -412,14 +437,15 @@ def main():
     config = os.path.join(WORK, "refuse.conf")
     own = os.open(home, os.O_RDONLY)
     enter(NETNS)
-    peers = [Peer(FIRST_PORT + i, case[1]) for i, case in enumerate(CASES)]
+    peers = [Peer(FIRST_PORT + i, case[1]) for i, case in enumerate(CASES + LATE)]
     enter(f"/proc/self/fd/{own}")
     write_rules(config, [f'{{ match = {{ port = {peer.port}; role = "initiate"; }}; security = {{ {TRUST}{case[2]}}}; }}'
-                         for case, peer in zip(CASES, peers)])
+                         for case, peer in zip(CASES + LATE, peers)])
     time.sleep(0.3)
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         jobs = [pool.submit(judge, case, peer, config, f"{config}:{FIRST_LINE + i}")
                 for i, (case, peer) in enumerate(zip(CASES, peers))]
+        jobs += [pool.submit(judge_late, case, peer, config) for case, peer in zip(LATE, peers[len(CASES):])]
         for job in jobs:
             job.result()
     for peer in peers:
