@@ -71,8 +71,10 @@ static int seal(struct tls_session *session, const uint8_t *data, size_t size, s
 int tls_early_settle(struct tls_early *early, struct tls_session *session, struct tls_out *out)
 {
 	size_t done = tls_session_early_accepted(session) ? early->ahead : 0;
-	int result = seal(session, early->data + done, early->size - done, out);
+	int result = 0;
 
+	if (done < early->size)
+		result = seal(session, early->data + done, early->size - done, out);
 	tls_early_free(early);
 	return result;
 }
