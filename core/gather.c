@@ -44,16 +44,17 @@ static int bound_family(const struct conn *conn)
 }
 
 /* What gathering must know of the application's socket.  The remote that a rule names is the rule's: which
- * addresses the application looked up says nothing about it. */
+ * addresses the application looked up says nothing about it.  (A datagram socket stays the one that it is.) */
 static struct candidate_request request_of(const struct conn *conn, const struct taps_addr *addrs, size_t n)
 {
 	bool rewritten = conn->policy.remote.host != NULL;
+	bool any_family = rewritten && conn->slot->type == SOCK_STREAM;
 
 	return (struct candidate_request){
 		.asked = conn->asked,
 		.addrs = addrs,
 		.n_addrs = n,
-		.lookup_family = rewritten ? AF_UNSPEC : conn->family,
+		.lookup_family = any_family ? AF_UNSPEC : conn->family,
 		.domain = conn->slot->domain,
 		.v6only = is_v6only(conn),
 		.socktype = conn->slot->type,
