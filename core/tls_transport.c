@@ -8,6 +8,10 @@
 
 #define QUEUE_MIN 2048 /* holds a usual flight of a handshake */
 
+/* The record that means nothing in TLS 1.3 (RFC 8446, appendix D.4). */
+#define CHANGE_CIPHER_SPEC 20
+#define CHANGE_CIPHER_SPEC_SIZE 6
+
 static int queue_reserve(struct tls_queue *queue, size_t more)
 {
 	size_t used = queue->end - queue->start;
@@ -28,10 +32,21 @@ static int queue_reserve(struct tls_queue *queue, size_t more)
 	return 0;
 }
 
+/* By itself change_cipher_spec would wake the peer for nothing: it goes with what follows, as something always
+ * does while the handshake lasts. */
+static bool is_held_back(const struct tls_session *session)
+{
+	const struct tls_queue *queue = &session->out;
+
+	return session->state == TLS_HANDSHAKING && queue->end - queue->start == CHANGE_CIPHER_SPEC_SIZE &&
+	       queue->data[queue->start] == CHANGE_CIPHER_SPEC;
+}
+
 /* Messages of the handshake go out at once, in order.  Returns the bytes that did. */
 static size_t send_now(struct tls_session *session, const giovec_t *iov, int n)
 {
-	if (!session->send || session->state != TLS_HANDSHAKING || session->out.start < session->out.end)
+	if (!session->send || session->state != TLS_HANDSHAKING || session->out.start < session->out.end ||
+	    *(const uint8_t *)iov->iov_base == CHANGE_CIPHER_SPEC)
 		return 0;
 	return session->send(session->send_context, iov, n);
 }
@@ -120,7 +135,7 @@ size_t tls_transport_close(struct tls_session *session)
 size_t tls_transport_take(struct tls_session *session, void *to, size_t max)
 {
 	struct tls_queue *queue = &session->out;
-	size_t n = queue->end - queue->start;
+	size_t n = tls_transport_queued(session);
 
 	if (n > max)
 		n = max;
@@ -137,5 +152,5 @@ size_t tls_transport_take(struct tls_session *session, void *to, size_t max)
 
 size_t tls_transport_queued(const struct tls_session *session)
 {
-	return session->out.end - session->out.start;
+	return is_held_back(session) ? 0 : session->out.end - session->out.start;
 }

@@ -17,6 +17,7 @@ size_t tls_transport_close(struct tls_session *session);
 
 /* Moves queued bytes to `to`, at most `max`; returns how many. */
 size_t tls_transport_take(struct tls_session *session, void *to, size_t max);
+/* How many there are; 0 while a change_cipher_spec of the handshake waits for what it goes with. */
 size_t tls_transport_queued(const struct tls_session *session);
 
 #endif
