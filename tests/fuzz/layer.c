@@ -143,8 +143,7 @@ static size_t progress(void)
 /* Whatever is on the way arrives, and whatever arrives is read. */
 static void settle(void)
 {
-	net_room(NET_ROOM);
-	net.interrupts = 0;
+	net_make_room();
 	for (unsigned i = 0; i < 100000 && !it.failed; i++) {
 		size_t before = progress();
 

@@ -255,6 +255,15 @@ void net_queue_room(size_t receive_buffer)
 	net.edge |= net_readable();
 }
 
+/* Small rooms have been seen by then, and take long. */
+void net_make_room(void)
+{
+	net.interrupts = 0;
+	net_room(NET_ROOM);
+	if (net.queue_room < NET_ROOM_LAST)
+		net_queue_room(NET_ROOM_LAST);
+}
+
 static void peer_flush(void)
 {
 	size_t before = net.wire.size;

@@ -11,6 +11,7 @@
 #define NET_BYTES_MAX (1u << 20) /* each way */
 #define NET_MARKS_MAX 512
 #define NET_ROOM (1u << 22) /* more than is ever under way */
+#define NET_ROOM_LAST 1024
 
 /* The end of a record, in bytes of both kinds since the handshake. */
 struct net_mark {
@@ -72,6 +73,8 @@ void net_tamper(size_t at, unsigned bit);
 void net_cut(void);
 void net_room(size_t send_buffer);
 void net_queue_room(size_t receive_buffer);
+/* From here on nothing is in the way. */
+void net_make_room(void);
 
 /* What the peer does. */
 void net_peer_seal(size_t size);

@@ -220,8 +220,7 @@ static void settle(void)
 {
 	size_t before, left;
 
-	net_room(NET_ROOM);
-	net.interrupts = 0;
+	net_make_room();
 	do {
 		before = progress();
 		left = net.sent.size;
