@@ -1,6 +1,7 @@
 /* Sends a text over a connection in one of many ways, those included that go round the C library's own calls.
  *
  * usage: clear WAY HOST PORT     connects, and sends "WAY $MARKER" and a newline
+ *        clear WAY listen PORT   accepts a connection, and sends the same
  *        clear list              prints the ways
  *        clear endless HOST PORT sends in all ways that leave the process as it is, again and again
  *
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -554,6 +556,17 @@ static int dial(const struct addrinfo *a)
 	return fd;
 }
 
+static int listen_on(const char *port)
+{
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)atoi(port))};
+	int fd = socket(AF_INET6, SOCK_STREAM, 0), one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&any, sizeof(any)) != 0 || listen(fd, 1) != 0)
+		err(1, "port %s", port);
+	return fd;
+}
+
 static const struct addrinfo *find_peer(const char *host, const char *port)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;
@@ -570,13 +583,16 @@ static void prepare(const char *name)
 	len = (size_t)snprintf(text, sizeof(text), "%s %s\n", name, marker ? marker : "");
 }
 
-static void once(const struct way *way)
+static void once(const struct way *way, int listener)
 {
-	int fd;
+	int fd = -1;
 
 	prepare(way->name);
 	start_helper();
-	fd = way->dials ? -1 : dial(peer);
+	if (listener >= 0)
+		fd = accept(listener, NULL, NULL);
+	else if (!way->dials)
+		fd = dial(peer);
 	errno = 0;
 	if (way->send(fd) == 0)
 		puts("sent");
@@ -600,6 +616,7 @@ static void endless(void)
 
 int main(int argc, char **argv)
 {
+	int listener = -1;
 	size_t i;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -608,11 +625,14 @@ int main(int argc, char **argv)
 			puts(ways[i].name);
 	if (argc != 4)
 		return argc != 2;
-	peer = find_peer(argv[2], argv[3]);
+	if (strcmp(argv[2], "listen") == 0)
+		listener = listen_on(argv[3]);
+	else
+		peer = find_peer(argv[2], argv[3]);
 	if (strcmp(argv[1], "endless") == 0)
 		endless();
 	for (i = 0; i < WAYS; i++)
 		if (strcmp(argv[1], ways[i].name) == 0)
-			once(&ways[i]);
+			once(&ways[i], listener);
 	return 0;
 }
