@@ -164,10 +164,14 @@ static void no_fast_open(const struct conn *conn, int fd)
 		taps_host->setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &off, sizeof(off));
 }
 
-static void note_reason(struct conn *conn, const char *reason)
+/* Without words anywhere, the error is the most preferred candidate's. */
+static void note_reason(struct conn *conn, const struct attempt *attempt, const char *reason)
 {
-	if (!conn->reason[0])
-		snprintf(conn->reason, sizeof(conn->reason), "%s", reason);
+	if (conn->reason[0])
+		return;
+	snprintf(conn->reason, sizeof(conn->reason), "%s", reason);
+	if (reason[0] || attempt == conn->attempts)
+		conn->refused = addr_unmap(&attempt->candidate.remote);
 }
 
 /* A relay does the handshake by itself: nobody could be told that it came to nothing. */
@@ -195,7 +199,7 @@ static int add_security(struct conn *conn, struct attempt *attempt)
 		attempt->top = top;
 		return 0;
 	}
-	note_reason(conn, reason);
+	note_reason(conn, attempt, reason);
 	return -EPROTO;
 }
 
@@ -264,8 +268,7 @@ static void leaf_ended(struct conn *conn, unsigned leaf, int error, int64_t now)
 {
 	struct layer *top = conn->attempts[leaf].top;
 
-	if (top && top->ops->reason)
-		note_reason(conn, top->ops->reason(top));
+	note_reason(conn, &conn->attempts[leaf], top && top->ops->reason ? top->ops->reason(top) : "");
 	race_leaf_failed(&conn->race, leaf, error, now);
 	close_attempt(conn, leaf);
 	note_failure(conn, leaf, error, now);

@@ -68,7 +68,8 @@ struct conn {
 	int64_t begun;
 	struct taps_addr bound; /* SLOT_BOUND: the local address that the application chose, any port */
 	struct taps_addr local; /* DISGUISED: the name that getsockname reports */
-	char reason[320]; /* why the most preferred candidate failed, where a layer has words for it */
+	char reason[320]; /* why a candidate failed, the first where a layer has words for it */
+	struct taps_addr refused; /* that candidate, or without words the most preferred one */
 	const char *identity;      /* a name that the policy gives the peer, or NULL: conn->name */
 };
 

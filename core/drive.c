@@ -18,10 +18,10 @@
 /* One line that says who was refused, why, and by which rule. */
 static void say_refused(const struct conn *conn)
 {
+	const struct taps_addr *peer = conn->refused.sa.sa_family ? &conn->refused : &conn->asked;
 	char text[ADDR_TEXT_MAX];
 
-	wait_say("%s%s%s: %s (rule %s)", conn->name, conn->name[0] ? ", " : "",
-		 addr_format(&conn->asked, text),
+	wait_say("%s%s%s: %s (rule %s)", conn->name, conn->name[0] ? ", " : "", addr_format(peer, text),
 		 conn->reason[0] ? conn->reason : strerror(atomic_load(&conn->error)),
 		 conn->policy.security->rule);
 }
