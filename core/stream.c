@@ -74,6 +74,7 @@ struct stream *stream_deferred(struct layer *take_chain, const struct security *
 	if (!stream)
 		return NULL;
 	stream->security = security;
+	stream->deferred = true;
 	atomic_store(&stream->new, true);
 	if (stream_watch(stream, slot) == 0)
 		return stream;
@@ -99,7 +100,7 @@ const struct security *stream_security(const struct stream *stream)
 
 bool stream_is_new(const struct stream *stream)
 {
-	return atomic_load(&stream->new) && !atomic_load(&stream->watched);
+	return atomic_load(&stream->new) && !stream->deferred;
 }
 
 struct layer *stream_take_chain(struct stream *stream)

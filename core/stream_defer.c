@@ -10,8 +10,9 @@
 
 #include "core/host.h"
 #include "core/loop.h"
+#include "core/wait.h"
 
-#define BEGIN_NS (10 * NS_PER_MS) /* how long the application is given to send something */
+#define BEGIN_NS (20 * NS_PER_MS) /* how long the application is given to send something */
 #define BUSY_NS (2 * NS_PER_MS)   /* how often is looked whether another thread is done */
 
 struct watcher {
@@ -69,6 +70,7 @@ static void watcher_done(struct loop_client *client)
 	struct watcher *watcher = watcher_of(client);
 	struct stream *stream = watcher->stream;
 
+	atomic_store(&stream->watched, false);
 	if (atomic_load(&stream->refused) && !atomic_load(&stream->new) && !atomic_load(&stream->leaving) &&
 	    atomic_load(&stream->home) == taps_host->process())
 		say_writable(watcher);
@@ -101,9 +103,26 @@ int stream_watch(struct stream *stream, struct taps_slot *slot)
 		.begin = now_ns() + BEGIN_NS,
 	};
 	handle_ref(&stream->handle);
+	stream->watch_fd = copy;
 	atomic_store(&stream->watched, true);
 	result = loop_add(&watcher->client);
 	if (result < 0)
 		watcher_done(&watcher->client);
 	return result;
+}
+
+void stream_settle_deferred(struct stream *stream, int64_t end)
+{
+	struct layer_wants wants = {0};
+	int64_t now;
+
+	while (!is_over(stream) && stream->shaker != stream_thread() && (now = now_ns()) < end) {
+		int result = stream_step(stream, stream->watch_fd, &wants);
+		struct pollfd fd = {stream->watch_fd, wants.events, 0};
+
+		if (result == -EAGAIN)
+			wait_fds(&fd, 1, wants.deadline < end ? wants.deadline : end, now);
+		else if (result == -EBUSY)
+			wait_fds(NULL, 0, now + BUSY_NS, now);
+	}
 }

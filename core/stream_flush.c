@@ -120,7 +120,7 @@ static bool is_up(const struct stream *stream)
 /* Whose handshake was deferred owes the peer what the application has sent, and its end. */
 static void settle_debts(struct stream *stream, int fd, int64_t end, bool ends)
 {
-	if (atomic_load(&stream->ahead) || (ends && atomic_load(&stream->watched)))
+	if (atomic_load(&stream->ahead) || (ends && stream->deferred))
 		stream_make_ready(stream, fd, end);
 }
 

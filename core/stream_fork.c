@@ -164,6 +164,8 @@ static void let_go(struct stream *stream)
 /* What the kernel does not take in time stays with the parent, and the direction with it. */
 static void drain_before(struct stream *stream, int64_t end)
 {
+	if (atomic_load(&stream->watched))
+		stream_settle_deferred(stream, end);
 	stream->kept = atomic_load(&stream->flushing) && stream_drain_kept(stream, end) < 0;
 }
 

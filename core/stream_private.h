@@ -18,9 +18,11 @@ struct stream {
 	pthread_mutex_t shaking;         /* held by the one who drives the handshake */
 	_Atomic(const void *) shaker;    /* that thread, by an address of its own */
 	_Atomic bool new;        /* the handshake is still to come */
+	bool deferred;           /* a client's: `new`, though established for the application */
 	_Atomic bool ahead;      /* bytes went before the handshake, or wait for it */
 	_Atomic bool refused;    /* a call could not send all of its bytes before the handshake */
 	_Atomic bool watched;    /* the loop has a part in the handshake (core/stream_defer.c) */
+	int watch_fd;            /* its descriptor; with the loop's lock */
 	_Atomic bool let_go;     /* the slot let it go */
 	_Atomic int error;       /* of the handshake, for good */
 	_Atomic pid_t user;      /* the process that made it or used it last */
@@ -59,6 +61,8 @@ int stream_watch(struct stream *stream, struct taps_slot *slot);
 int stream_step(struct stream *stream, int fd, struct layer_wants *wants);
 /* Ends the handshake in one way or another, or gives up at `end`. */
 void stream_make_ready(struct stream *stream, int fd, int64_t end);
+/* The same with the loop's lock, before fork(2): of two processes in one handshake only one could go on. */
+void stream_settle_deferred(struct stream *stream, int64_t end);
 
 /* Waits for one event; -EAGAIN at the end, -EINTR when the kernel's own call would return so, -ESTALE when
  * the stream went to a relay. */
