@@ -219,10 +219,12 @@ struct taps_core {
 	size_t (*pending)(struct taps_slot *slot);
 	/* The kernel says that fd is readable: is it, to the application?  1 or 0. */
 	int (*readable)(struct taps_slot *slot, int fd);
-	/* The slot's last descriptor is about to be closed, or the process to end: says goodbye to the peer
-	 * and waits, at most `ms`, until the kernel has everything. */
-	void (*ending)(struct taps_slot *slot, int fd, int ms);
-	/* exit(3), after every slot's ending: nothing goes on behind the application. */
+	/* The slot's last descriptor is about to be closed: says goodbye to the peer; what the kernel did not
+	 * take yet goes on behind.  `parting`: since the process ends; then parting() comes after all of
+	 * them, and sees to it that peers get everything. */
+	void (*ending)(struct taps_slot *slot, int fd, bool parting);
+	void (*parting)(void);
+	/* exit(3), after that: nothing goes on behind the application. */
 	void (*exiting)(void);
 	/* A LAYERED descriptor is about to get out of the shim's sight: a relay takes the connection over,
 	 * the slot is only DISGUISED then.  With `if_used`, only where this process made or used the

@@ -324,12 +324,12 @@ static int core_readable(struct taps_slot *slot, int fd)
 	return stream ? stream_readable(stream, fd) : 1;
 }
 
-static void core_ending(struct taps_slot *slot, int fd, int ms)
+static void core_ending(struct taps_slot *slot, int fd, bool parting)
 {
 	struct stream *stream = stream_behind(slot);
 
 	if (stream)
-		stream_end(stream, fd, ms);
+		stream_end(stream, fd, parting);
 }
 
 static int core_listening(struct taps_slot *slot, int fd)
@@ -458,6 +458,7 @@ static const struct taps_core core = {
 	.pending = core_pending,
 	.readable = core_readable,
 	.ending = core_ending,
+	.parting = stream_part,
 	.exiting = loop_stop,
 	.escape = stream_escape,
 	.secures = core_secures,

@@ -118,6 +118,11 @@ static bool move_down(struct pump *pump)
 		return fail(pump);
 	pump->from = 0;
 	pump->to = (size_t)n;
+	/* Who goes on sending to nobody is reset, as by a kernel whose socket was closed. */
+	if (n > 0 && pump->gone && pump->finished) {
+		pump->to = 0;
+		pump->heard_all = true;
+	}
 	if (n == 0) {
 		pump->heard_all = true;
 		taps_host->shutdown(pump->app, SHUT_WR);

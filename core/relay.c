@@ -164,24 +164,54 @@ static void come_back(struct layer *chain)
 		chain->ops->quiet(chain, false);
 }
 
-/* Standard error is left until the handshake is over, for its message. */
-static _Noreturn void relay_main(struct layer *chain, int net, int app, const char *rule)
-{
-	int set = taps_host->epoll_create1(0);
+struct relay {
+	struct layer *chain;
+	int net, app;
+	const char *rule;
+};
 
+/* Standard error is left until the handshake is over, for its message. */
+static void relay_main(void *arg)
+{
+	const struct relay *relay = arg;
+	int net = above_standard(relay->net), app = above_standard(relay->app);
+	int set = above_standard(taps_host->epoll_create1(0));
+
+	if (net < 0 || app < 0 || set < 0)
+		return;
+	close_others((int[]){net, app, set, STDERR_FILENO}, 4);
+	plug(set, STDIN_FILENO);
+	plug(set, STDOUT_FILENO);
+	come_back(relay->chain);
+	serve(relay->chain, net, app, set, relay->rule);
+}
+
+struct detached {
+	void (*work)(void *arg);
+	void *arg;
+	int *fds;
+	unsigned n;
+};
+
+static void detached_main(void *arg)
+{
+	const struct detached *detached = arg;
+	int set, fd;
+
+	close_others(detached->fds, detached->n);
+	set = above_standard(taps_host->epoll_create1(0));
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		plug(set, fd);
+	detached->work(detached->arg);
+}
+
+static _Noreturn void process_main(void (*run)(void *arg), void *arg)
+{
 	setsid();
 	reset_signals();
 	prctl(PR_SET_NAME, "taps-relay");
-	net = above_standard(net);
-	app = above_standard(app);
-	set = above_standard(set);
-	if (net >= 0 && app >= 0 && set >= 0 && chdir("/") == 0) {
-		close_others((int[]){net, app, set, STDERR_FILENO}, 4);
-		plug(set, STDIN_FILENO);
-		plug(set, STDOUT_FILENO);
-		come_back(chain);
-		serve(chain, net, app, set, rule);
-	}
+	if (chdir("/") == 0)
+		run(arg);
 	_exit(0);
 }
 
@@ -251,7 +281,7 @@ static void end_quiet(const struct quiet *quiet)
 }
 
 /* Returns 0 in nobody but the caller. */
-static int fork_twice(struct layer *chain, int net, int app, const char *rule)
+static int fork_twice(void (*run)(void *arg), void *arg)
 {
 	struct quiet quiet;
 	int error = 0;
@@ -265,7 +295,7 @@ static int fork_twice(struct layer *chain, int net, int app, const char *rule)
 	if (child == 0) {
 		child = taps_host->fork();
 		if (child == 0)
-			relay_main(chain, net, app, rule);
+			process_main(run, arg);
 		_exit(0);
 	}
 	loop_fork_alone(false);
@@ -288,12 +318,14 @@ static bool is_dead(int end)
 int relay_start(struct layer *chain, int net, const char *rule)
 {
 	int ends[2], result = make_pair(ends);
+	struct relay relay = {.chain = chain, .net = net, .rule = rule};
 
 	if (result < 0)
 		return result;
+	relay.app = ends[1];
 	if (chain->ops->gone)
 		chain->ops->gone(chain, true);
-	result = fork_twice(chain, net, ends[1], rule);
+	result = fork_twice(relay_main, &relay);
 	taps_host->fd_drop(ends[1]);
 	if (result == 0 && is_dead(ends[0]))
 		result = -EAGAIN;
@@ -303,4 +335,11 @@ int relay_start(struct layer *chain, int net, const char *rule)
 		chain->ops->gone(chain, false);
 	taps_host->close(ends[0]);
 	return result;
+}
+
+int relay_detach(void (*work)(void *arg), void *arg, int *fds, unsigned n)
+{
+	struct detached detached = {work, arg, fds, n};
+
+	return fork_twice(detached_main, &detached);
 }

@@ -14,4 +14,8 @@
  * -errno: then nothing has happened.  Any thread, with or without the loop's lock. */
 int relay_start(struct layer *chain, int net, const char *rule);
 
+/* Forks such a process that does work(arg), and has but these descriptors.  Changes their order.  Returns 0
+ * or -errno. */
+int relay_detach(void (*work)(void *arg), void *arg, int *fds, unsigned n);
+
 #endif

@@ -60,6 +60,7 @@ struct stream *stream_accepted(struct layer *take_chain, const struct security *
 	if (stream) {
 		stream->security = security;
 		stream->peer = *peer;
+		atomic_store(&stream->heard, true);
 		atomic_store(&stream->new, true);
 	}
 	return stream;
@@ -362,6 +363,7 @@ static ssize_t recv_loop(struct stream *stream, int fd, struct progress *p, int 
 			n = stream->chain->ops->recv(stream->chain, fd, p->iov + p->at, p->n - p->at,
 						     flags & MSG_PEEK);
 		if (n > 0) {
+			atomic_store_explicit(&stream->heard, true, memory_order_relaxed);
 			advance(p, (size_t)n);
 			if (!all || p->left == 0)
 				return (ssize_t)p->done;

@@ -35,9 +35,12 @@ int stream_shutdown(struct stream *stream, int fd, int how);
 /* Would a read have an answer?  1 or 0. */
 int stream_readable(struct stream *stream, int fd);
 size_t stream_pending(struct stream *stream);
-/* The last descriptor of this process is about to be closed: says goodbye, waits for the kernel to take
- * what is left, at most `ms`. */
-void stream_end(struct stream *stream, int fd, int ms);
+/* The last descriptor of this process is about to be closed: says goodbye; what the kernel did not take yet
+ * goes on behind.  With `parting` the process is about to end, and stream_part() comes after all of these. */
+void stream_end(struct stream *stream, int fd, bool parting);
+/* Waits a moment for the peers of what has ended; for the others a process is made that goes on.  Not called
+ * in a child of vfork(2). */
+void stream_part(void);
 
 /* What getsockname(2) and getpeername(2) of a DISGUISED stream report; its port is 0 if the kernel is to say.
  */

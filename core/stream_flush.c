@@ -9,7 +9,6 @@
 #include "core/host.h"
 #include "core/loop.h"
 
-#define FLUSH_NS (30 * NS_PER_S)
 #define SHUTDOWN_NS (2 * NS_PER_S)
 
 int stream_drain(struct stream *stream, int fd, int64_t end)
@@ -34,7 +33,6 @@ struct flusher {
 	struct loop_client client;
 	struct stream *stream;
 	int fd; /* a duplicate of the application's */
-	int64_t end;
 };
 
 static struct flusher *flusher_of(struct loop_client *client)
@@ -45,15 +43,18 @@ static struct flusher *flusher_of(struct loop_client *client)
 static bool flusher_run(struct loop_client *client, int64_t now)
 {
 	struct flusher *flusher = flusher_of(client);
-	struct layer *chain = flusher->stream->chain;
+	struct stream *stream = flusher->stream;
+	int result;
 
-	if (now >= flusher->end || !atomic_load(&flusher->stream->flushing) ||
-	    chain->ops->flush(chain, flusher->fd) != -EAGAIN)
+	(void)now;
+	if (!atomic_load(&stream->flushing) || atomic_load(&stream->ended))
 		return false;
+	result = stream->chain->ops->flush(stream->chain, flusher->fd);
+	if (result == 0 && atomic_load(&stream->shut))
+		taps_host->shutdown(flusher->fd, SHUT_WR);
 	client->fds[0] = (struct pollfd){flusher->fd, POLLOUT, 0};
 	client->n_fds = 1;
-	client->deadline = flusher->end;
-	return true;
+	return result == -EAGAIN;
 }
 
 static void flusher_done(struct loop_client *client)
@@ -66,7 +67,8 @@ static void flusher_done(struct loop_client *client)
 	taps_host->free(flusher);
 }
 
-void stream_flush_behind(struct stream *stream, int fd)
+/* With the lock: a flusher that has seen everything gone is none. */
+static void make_flusher(struct stream *stream, int fd)
 {
 	struct flusher *flusher;
 	int copy;
@@ -87,29 +89,34 @@ void stream_flush_behind(struct stream *stream, int fd)
 		.client = {.run = flusher_run, .done = flusher_done, .deadline = INT64_MAX},
 		.stream = stream,
 		.fd = copy,
-		.end = now_ns() + FLUSH_NS,
 	};
-	loop_lock();
 	if (loop_add(&flusher->client) < 0)
 		flusher_done(&flusher->client);
+}
+
+void stream_flush_behind(struct stream *stream, int fd)
+{
+	loop_lock();
+	make_flusher(stream, fd);
 	loop_unlock();
 }
 
-/* close_notify, and all before it. */
-static void say_goodbye(struct stream *stream, int fd, int64_t end)
+/* Says goodbye.  Returns false if the end of the direction is left to the loop. */
+static bool end_sending(struct stream *stream, int fd)
 {
-	if (stream_take_turn(stream, STREAM_SENDING) < 0)
-		return;
-	stream->chain->ops->finish(stream->chain, fd);
-	stream_drain(stream, fd, end);
-}
+	struct layer *chain = stream->chain;
 
-/* Were the peer's own goodbye or a ticket still unread at close(2), the kernel would reset the connection,
- * and what was sent last be lost (RFC 2525, section 2.17). */
-static void read_unasked(struct stream *stream, int fd)
-{
-	if (stream_take_turn(stream, STREAM_RECEIVING) == 0)
-		stream->chain->ops->readable(stream->chain, fd);
+	if (stream_take_turn(stream, STREAM_SENDING) < 0)
+		return true;
+	chain->ops->finish(chain, fd);
+	atomic_store(&stream->shut, true);
+	if (chain->ops->flush(chain, fd) != -EAGAIN)
+		return true;
+	stream_flush_behind(stream, fd);
+	/* Without memory or descriptors: as far as waiting helps. */
+	if (!atomic_load(&stream->flushing))
+		stream_drain(stream, fd, now_ns() + SHUTDOWN_NS);
+	return !atomic_load(&stream->flushing);
 }
 
 static bool is_up(const struct stream *stream)
@@ -126,32 +133,34 @@ static void settle_debts(struct stream *stream, int fd, int64_t end, bool ends)
 
 int stream_shutdown(struct stream *stream, int fd, int how)
 {
+	bool now;
+
 	settle_debts(stream, fd, now_ns() + SHUTDOWN_NS, how == SHUT_WR);
-	if (how != SHUT_RD && is_up(stream))
-		say_goodbye(stream, fd, now_ns() + SHUTDOWN_NS);
+	now = how == SHUT_RD || !is_up(stream) || end_sending(stream, fd);
 	if (atomic_load(&stream->relayed))
 		return TAPS_PASS;
+	if (!now && how == SHUT_WR)
+		return 0;
+	if (how == SHUT_RDWR && is_up(stream) && (!now || stream_hold_end(stream, fd)))
+		how = SHUT_RD;
 	return taps_host->shutdown(fd, how) == 0 ? 0 : -errno;
 }
 
 /* TCP ends when the last process lets go of the socket; the direction may be said to be over by the one who
  * has it, sooner. */
-void stream_end(struct stream *stream, int fd, int ms)
+void stream_end(struct stream *stream, int fd, bool parting)
 {
-	int64_t end = now_ns() + ms * NS_PER_MS;
 	bool last;
 
 	if (!stream->chain || atomic_load(&stream->home) != taps_host->process() ||
 	    atomic_exchange(&stream->ended, true))
 		return;
 	last = stream_is_last_copy(stream);
-	settle_debts(stream, fd, end, false);
+	settle_debts(stream, fd, now_ns() + SHUTDOWN_NS, false);
 	if (!is_up(stream))
 		return;
-	if (last || stream->sending)
-		say_goodbye(stream, fd, end);
-	else if (atomic_load(&stream->flushing))
-		stream_drain(stream, fd, end);
 	if (last)
-		read_unasked(stream, fd);
+		stream_linger(stream, fd, parting);
+	else if (stream->sending)
+		end_sending(stream, fd);
 }

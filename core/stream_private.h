@@ -27,7 +27,9 @@ struct stream {
 	_Atomic int error;       /* of the handshake, for good */
 	_Atomic pid_t user;      /* the process that made it or used it last */
 	_Atomic bool ended;
-	_Atomic bool flushing;   /* the loop sends, on the descriptor `kept_fd` */
+	_Atomic bool heard;      /* what the peer sends unasked has come; bytes after it have */
+	_Atomic bool flushing;   /* the loop sends, on the descriptor `kept_fd`; set with its lock */
+	_Atomic bool shut;       /* nothing more is to be sent: the direction ends after what is kept */
 	int kept_fd;
 	_Atomic bool leaving;    /* a thread hands it to a relay */
 	_Atomic bool relayed;    /* a relay has it */
@@ -51,6 +53,12 @@ int stream_drain(struct stream *stream, int fd, int64_t end);
 int stream_drain_kept(struct stream *stream, int64_t end);
 /* Lets the loop send what the kernel did not take yet. */
 void stream_flush_behind(struct stream *stream, int fd);
+/* The last copy of the stream ends: says goodbye, and sees to it that the peer gets everything; does not
+ * wait.  With `parting` stream_part() comes after it. */
+void stream_linger(struct stream *stream, int fd, bool parting);
+/* shutdown(2) of both directions makes the kernel reset whoever sends after it, as a peer does with tickets.
+ * True: our end of stream waits for them, and the caller is to shut the receiving direction alone. */
+bool stream_hold_end(struct stream *stream, int fd);
 
 /* The loop looks after a client's handshake that was deferred: it begins it if the application does not send
  * soon, goes on with it while the application does other things, and has the slot's descriptors report

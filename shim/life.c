@@ -110,10 +110,8 @@ int hook_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 	return accepted(fd, real.accept4(fd, addr, len, flags));
 }
 
-#define GOODBYE_MS 2000
-
 /* The last descriptor of a layered connection says goodbye before it goes. */
-static void life_ending(int fd)
+static void life_ending(int fd, bool parting)
 {
 	struct slot *slot = fdtab_borrowed() ? NULL : slot_get(fd);
 	int saved = errno;
@@ -122,14 +120,13 @@ static void life_ending(int fd)
 		return;
 	load_enter();
 	if (fdtab_is_last(slot, fd))
-		load_core_if_open()->ending(&slot->pub, fd, GOODBYE_MS);
+		load_core_if_open()->ending(&slot->pub, fd, parting);
 	load_leave();
 	slot_put(slot);
 	errno = saved;
 }
 
-/* Every layered connection of the range. */
-void life_end_range(unsigned first, unsigned last)
+static void end_range(unsigned first, unsigned last, bool parting)
 {
 	unsigned limit = FDTAB_PAGES * FDTAB_PAGE - 1, fd;
 
@@ -139,8 +136,20 @@ void life_end_range(unsigned first, unsigned last)
 		if (!atomic_load(&fdtab_pages[fd >> FDTAB_PAGE_BITS]))
 			fd |= FDTAB_PAGE - 1;
 		else if (fdtab_has((int)fd, SLOT_LAYERED))
-			life_ending((int)fd);
+			life_ending((int)fd, parting);
 	}
+}
+
+void life_end_all(void)
+{
+	const struct taps_core *core = load_core_if_open();
+
+	if (!core || fdtab_borrowed())
+		return;
+	end_range(0, ~0u, true);
+	load_enter();
+	core->parting();
+	load_leave();
 }
 
 /* The product's own descriptors are not the application's: to it they are closed. */
@@ -159,7 +168,7 @@ int hook_close(int fd)
 	if (slot == &fdtab_own)
 		return not_yours();
 	if (fdtab_has(fd, SLOT_LAYERED))
-		life_ending(fd);
+		life_ending(fd, false);
 	fdtab_drop(fd);
 	return real.close(fd);
 }
@@ -188,7 +197,7 @@ int hook_close_range(unsigned int first, unsigned int last, int flags)
 	if (first > last || (flags & ~(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)))
 		return real.close_range(first, last, flags);
 	if (!(flags & CLOSE_RANGE_CLOEXEC)) {
-		life_end_range(first, last);
+		end_range(first, last, false);
 		fdtab_drop_range(first, last);
 	}
 	return each_stretch(first, last, flags, close_stretch);
@@ -198,7 +207,7 @@ void hook_closefrom(int first)
 {
 	unsigned from = first < 0 ? 0 : (unsigned)first;
 
-	life_end_range(from, ~0u);
+	end_range(from, ~0u, false);
 	fdtab_drop_range(from, ~0u);
 	if (fdtab_next_own(from, ~0u) < 0 || each_stretch(from, ~0u, 0, close_stretch) != 0)
 		real.closefrom(first);
@@ -283,7 +292,7 @@ static int duplicate_to(int from, int to, int flags, bool three)
 			return -1;
 		}
 		if (fdtab_has(to, SLOT_LAYERED))
-			life_ending(to);
+			life_ending(to, false);
 		fdtab_drop(to);
 	}
 	made = three ? real.dup3(from, to, flags) : real.dup2(from, to);

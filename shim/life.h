@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* Says goodbye on every layered connection of first…last that has no other descriptor; bounded. */
-void life_end_range(unsigned first, unsigned last);
+/* The process is about to end, or to become another program: every layered connection says goodbye. */
+void life_end_all(void);
 /* Bytes of fd, or the descriptor itself, are about to get out of the shim's sight: a layered connection goes
  * to a relay, now or once it is layered.  False, with errno, if that cannot be. */
 bool life_escape(int fd);

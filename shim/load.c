@@ -474,7 +474,7 @@ __attribute__((destructor)) static void end(void)
 {
 	const struct taps_core *opened = load_core_if_open();
 
-	life_end_range(0, ~0u);
+	life_end_all();
 	if (opened && !fdtab_borrowed())
 		opened->exiting();
 }

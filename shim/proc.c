@@ -174,8 +174,8 @@ static void settle_before_exec(bool certain)
 
 	each_special(SLOT_CONNECTING, restore);
 	each_special(SLOT_LAYERED, escape_if_used);
-	if (certain && atomic_load(&fdtab_special) && !fdtab_borrowed())
-		life_end_range(0, ~0u);
+	if (certain)
+		life_end_all();
 	errno = saved;
 }
 
@@ -428,8 +428,7 @@ __asm__(".text\n.globl vfork\n.type vfork, @function\n"
  * otherwise (RFC 8446 §6.1). */
 void hook__exit(int status)
 {
-	if (atomic_load(&fdtab_special) && !fdtab_borrowed())
-		life_end_range(0, ~0u);
+	life_end_all();
 	real._exit(status);
 	__builtin_unreachable();
 }
