@@ -84,11 +84,12 @@ enum taps_slot_flag {
 	SLOT_OPTIONS = 1u << 7,    /* an option was set since the candidates were made */
 	SLOT_BUSY = 1u << 10,      /* a thread is inside connect() on it, racing */
 	SLOT_UNSEEN = 1u << 12,    /* there may be descriptors of it that the shim does not know */
+	SLOT_SHARED = 1u << 14,    /* another process may have descriptors of it */
 	SLOT_SECURING = 1u << 13,  /* a blocking connect() is in its handshake: no byte passes */
 	SLOT_LISTENING = 1u << 8,  /* a listener whose connections the core layers */
 	SLOT_RELAY = 1u << 11,     /* bytes may move where the shim does not see: once layered, by a relay */
 };
-#define SLOT_SPECIAL (SLOT_CONNECTING | SLOT_FAILED | SLOT_LAYERED | SLOT_DISGUISED)
+#define SLOT_SPECIAL (SLOT_CONNECTING | SLOT_FAILED | SLOT_LAYERED | SLOT_DISGUISED | SLOT_SECURING)
 /* Calls that move bytes or shut down must ask the core. */
 #define SLOT_DATA (SLOT_CONNECTING | SLOT_FAILED | SLOT_LAYERED | SLOT_SECURING)
 /* The network's file must not get into another program. */
@@ -153,6 +154,8 @@ struct taps_host {
 	bool (*slot_watched)(const struct taps_slot *slot);
 	/* One of the slot's descriptors, or -1.  With the lock held. */
 	int (*slot_fd)(const struct taps_slot *slot);
+	/* Is fd a descriptor of the slot? */
+	bool (*slot_has)(const struct taps_slot *slot, int fd);
 	/* Reference counting; the last reference lets the core's connection go
 	 * (taps_core.released) and recycles the slot.  Async-signal-safe. */
 	void (*slot_ref)(struct taps_slot *slot);
@@ -197,8 +200,10 @@ struct taps_core {
 	/* A second connect(2) while CONNECTING, BUSY or DISGUISED, or after FAILED. */
 	int (*reconnect)(const struct taps_connect_call *call);
 
-	/* Waits until the race behind a CONNECTING slot is over; for a blocking call on its descriptor fd.
-	 * Returns 0 (the slot is no longer CONNECTING), or -errno (-EINTR). */
+	/* Waits until the race behind a CONNECTING, BUSY or SECURING slot is over; for a blocking call on
+	 * its descriptor fd.  Returns 0 (the slot is none of these any more), or -errno: -EINTR, -EALREADY
+	 * when the time limit (SO_SNDTIMEO) is over, or at once where this very thread is in the connect(),
+	 * below a signal handler, -EIO where that is another process's. */
 	int (*settle)(struct taps_slot *slot, int fd);
 	/* The pending error of a FAILED slot, once: an errno value, then 0 (socket(7), SO_ERROR). */
 	int (*take_error)(struct taps_slot *slot);

@@ -102,13 +102,20 @@ static bool would_block(const struct conn *conn)
 	return status >= 0 && !(status & O_NONBLOCK);
 }
 
+/* What is secured goes over a file that nobody else can have: the application's own may have been passed on,
+ * or be in the hands of a child or of another thread.  What is set on that cannot be carried over, though. */
+static bool needs_new(const struct conn *conn)
+{
+	return conn->policy.security && !(atomic_load(&conn->slot->flags) & (SLOT_PINNED | SLOT_BOUND_PORT));
+}
+
 /* The application's own file serves its first candidate: when that wins nothing need be replaced. */
 static bool fits_own(const struct conn *conn, unsigned leaf)
 {
 	const struct taps_addr *remote = &conn->attempts[leaf].candidate.remote;
 
 	return leaf == 0 && addr_family(remote) == conn->slot->domain &&
-	       is_mapped(remote) == is_mapped(&conn->passed) && !would_block(conn);
+	       is_mapped(remote) == is_mapped(&conn->passed) && !would_block(conn) && !needs_new(conn);
 }
 
 /* The source address that the application bound, with a port of the kernel's choice. */

@@ -45,6 +45,19 @@ static int shut_down_error(const struct conn *conn)
 	return error ? error : ECONNABORTED;
 }
 
+/* After fork(2) the handshake goes on in the process that began it. */
+static bool is_foreign(const struct conn *conn)
+{
+	return conn->policy.security && conn->home != taps_host->process();
+}
+
+static void lose_copy(struct conn *conn)
+{
+	conn_cancel(conn);
+	atomic_store(&conn->error, ECONNABORTED);
+	conn->state = CONN_LOST;
+}
+
 /* Until the race is over (0), a signal interrupts (-EINTR), or patience ends (-EINPROGRESS). */
 static int race_here(struct conn *conn)
 {
@@ -55,6 +68,8 @@ static int race_here(struct conn *conn)
 		int64_t now = now_ns(), deadline;
 		int result;
 
+		if (is_foreign(conn))
+			return -ECONNABORTED;
 		conn_step(conn, fds, n, now);
 		if (conn->state != CONN_RACING)
 			return 0;
@@ -78,6 +93,14 @@ static int race_here(struct conn *conn)
 	}
 }
 
+/* Its own attempt leaves the application's socket as new; which it may have closed meanwhile, and the number
+ * be another file's. */
+static void renew_own(const struct conn *conn)
+{
+	if (conn->attempts[0].own && conn->app_fd >= 0 && taps_host->slot_has(conn->slot, conn->app_fd))
+		tcp_disconnect(conn->app_fd);
+}
+
 static int finish_here(struct conn *conn)
 {
 	int result = -atomic_load(&conn->error);
@@ -86,7 +109,7 @@ static int finish_here(struct conn *conn)
 	if (conn->state == CONN_WON)
 		result = place_win(conn);
 	if (result < 0)
-		tcp_disconnect(conn->app_fd);
+		renew_own(conn);
 	conn_cancel(conn);
 	return result;
 }
@@ -106,9 +129,8 @@ static void give_up(void *arg)
 {
 	struct conn *conn = arg;
 
-	if (conn->policy.security && conn->attempts[0].own && conn->attempts[0].top && conn->app_fd >= 0 &&
-	    !atomic_load(&conn->released))
-		tcp_disconnect(conn->app_fd);
+	if (conn->policy.security && conn->attempts[0].top && !atomic_load(&conn->released))
+		renew_own(conn);
 	clear_securing(conn);
 	conn_cancel(conn);
 	conn_unref(conn);
@@ -156,11 +178,10 @@ static bool on_signal_stack(void)
 }
 
 /* A connect() that was left by longjmp(3) out of a handler has a frame below the present one: the thread's
- * next connect() cleans it up. */
-static void drop_stale(void)
+ * next call that must know cleans it up. */
+static void drop_stale(const void *frame)
 {
-	while (driven && (uintptr_t)driven->frame <= (uintptr_t)__builtin_frame_address(0) &&
-	       !on_signal_stack()) {
+	while (driven && (uintptr_t)driven->frame <= (uintptr_t)frame && !on_signal_stack()) {
 		struct conn *stale = driven;
 
 		driven = stale->outer;
@@ -186,14 +207,50 @@ static void limit_patience(struct conn *conn, int64_t now)
 		conn->policy.race.attempt_delay = share;
 }
 
+bool drive_is_mine(const struct taps_slot *slot)
+{
+	const struct conn *conn;
+
+	drop_stale(__builtin_frame_address(0));
+	for (conn = driven; conn; conn = conn->outer)
+		if (conn->slot == slot)
+			return true;
+	return false;
+}
+
 static int go_behind(struct conn *conn);
+
+/* The race is over, was given up, or goes on behind the caller: nobody has to wait for this thread. */
+static int leave_race(struct conn *conn, int result)
+{
+	if (conn->state != CONN_RACING) {
+		result = finish_here(conn);
+		clear_busy(conn);
+		clear_securing(conn);
+		conn_unref(conn);
+	} else if (is_foreign(conn)) {
+		/* The slot stays what it is: to this process its socket is dead. */
+		lose_copy(conn);
+		conn_unref(conn);
+	} else if (atomic_load(&conn->abandoned)) {
+		leave_busy(conn);
+	} else {
+		/* Where the loop cannot take over (the socket was closed in the handler) there is nothing to
+		 * go on with; the answer is the same. */
+		clear_busy(conn);
+		conn->interrupted = false;
+		go_behind(conn);
+	}
+	return result;
+}
 
 int drive_here(struct conn *conn)
 {
+	struct conn *outer;
 	int result;
 
-	drop_stale();
-	conn->outer = driven;
+	drop_stale(__builtin_frame_address(0));
+	conn->outer = outer = driven;
 	driven = conn;
 	conn->blocking = true;
 	conn->frame = __builtin_frame_address(0);
@@ -202,23 +259,9 @@ int drive_here(struct conn *conn)
 	limit_patience(conn, now_ns());
 	conn_begin(conn, now_ns());
 	result = race_here(conn);
-	clear_busy(conn);
 	pthread_cleanup_pop(0);
-	driven = conn->outer;
-	if (conn->state != CONN_RACING) {
-		result = finish_here(conn);
-		clear_securing(conn);
-		conn_unref(conn);
-		return result;
-	}
-	if (atomic_load(&conn->abandoned)) {
-		give_up(conn);
-		return result;
-	}
-	/* Where the loop cannot take over (the socket was closed in the handler) there is nothing to go on
-	 * with; the answer is the same. */
-	conn->interrupted = false;
-	go_behind(conn);
+	result = leave_race(conn, result);
+	driven = outer;
 	return result;
 }
 
@@ -244,20 +287,12 @@ static void finish_behind(struct conn *conn)
 	conn_cancel(conn);
 }
 
-/* After fork(2) the handshake goes on in the process that began it. */
-static void lose_copy(struct conn *conn)
-{
-	conn_cancel(conn);
-	atomic_store(&conn->error, ECONNABORTED);
-	conn->state = CONN_LOST;
-}
-
 static bool run_behind(struct loop_client *client, int64_t now)
 {
 	struct conn *conn = conn_of(client);
 
 	handle_reap();
-	if (conn->policy.security && conn->home != taps_host->process())
+	if (is_foreign(conn))
 		lose_copy(conn);
 	if (!conn->abandoned && !atomic_load(&conn->released)) {
 		conn_step(conn, client->fds, client->n_fds, now);
@@ -306,7 +341,6 @@ static int go_behind(struct conn *conn)
 	loop_lock();
 	result = place_hold(conn);
 	if (result == 0) {
-		clear_securing(conn);
 		conn->blocking = false;
 		conn->client.run = run_behind;
 		conn->client.done = done_behind;
@@ -481,7 +515,7 @@ int drive_accepted(struct taps_slot *slot, int fd, const struct security *securi
 	loop_lock();
 	taps_host->lock();
 	atomic_store(&slot->conn, NULL);
-	taps_host->slot_flags(slot, 0, SLOT_LAYERED | SLOT_PLAIN);
+	taps_host->slot_flags(slot, SLOT_SECURING, SLOT_LAYERED | SLOT_PLAIN);
 	taps_host->unlock();
 	conn->race.n = 1;
 	conn->attempts[0] = (struct attempt){.top = stream_take_chain(stream), .own = true};

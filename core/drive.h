@@ -32,7 +32,9 @@ bool drive_stand_down(const char *name, const struct taps_addr *addr, const void
 void drive_restore(struct taps_slot *slot);
 /* The slot let its connection go (taps_core.released).  Async-signal-safe. */
 void drive_released(void *conn);
-/* Waits until the race behind the slot's descriptor fd is over.  Returns 0 or -EINTR. */
+/* Waits until the race behind the slot's descriptor fd is over (taps_core.settle). */
 int drive_settle(struct taps_slot *slot, int fd);
+/* Is the calling thread in the slot's blocking connect() itself, below a signal handler? */
+bool drive_is_mine(const struct taps_slot *slot);
 
 #endif

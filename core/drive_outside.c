@@ -112,18 +112,36 @@ void drive_released(void *arg)
 	conn_unref(conn);
 }
 
+/* The connect() is another process's: the thread that is in it is not here. */
+static bool is_elsewhere(struct taps_slot *slot)
+{
+	const struct conn *conn;
+	bool elsewhere;
+
+	taps_host->lock();
+	conn = atomic_load(&slot->flags) & SLOT_BUSY ? atomic_load(&slot->conn) : NULL;
+	elsewhere = conn && conn->home != taps_host->process();
+	taps_host->unlock();
+	return elsewhere;
+}
+
 int drive_settle(struct taps_slot *slot, int fd)
 {
 	int64_t end = slot->own_fd >= 0 ? wait_limit(slot->own_fd, SO_SNDTIMEO, now_ns()) : INT64_MAX;
 
+	if (drive_is_mine(slot))
+		return -EALREADY;
 	while (atomic_load(&slot->flags) & (SLOT_CONNECTING | SLOT_BUSY | SLOT_SECURING)) {
 		bool busy = atomic_load(&slot->flags) & (SLOT_BUSY | SLOT_SECURING);
 		/* No placeholder is ever writable, a connected socket always is: whichever file is
 		 * looked at. */
 		struct pollfd placeholder = {.fd = fd, .events = POLLIN | POLLOUT};
 		int64_t now = now_ns(), wake = now + (busy ? BUSY_NS : NS_PER_S);
-		int result = wait_fds(&placeholder, !busy, wake < end ? wake : end, now);
+		int result;
 
+		if (busy && is_elsewhere(slot))
+			return -EIO;
+		result = wait_fds(&placeholder, !busy, wake < end ? wake : end, now);
 		if (now >= end)
 			return -EALREADY;
 		if (result == -EINTR && !wait_interrupted(end != INT64_MAX))

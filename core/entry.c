@@ -154,10 +154,11 @@ static int datagram(const struct taps_connect_call *call, const struct policy *p
 static bool can_secure(const struct taps_connect_call *call, const struct policy *policy,
 		       const struct taps_addr *asked)
 {
-	bool unseen = atomic_load(&call->slot->flags) & SLOT_UNSEEN;
+	uint32_t flags = atomic_load(&call->slot->flags);
+	bool pinned = is_pinned(call), unseen = (flags & SLOT_UNSEEN) || (pinned && (flags & SLOT_SHARED));
 	char text[ADDR_TEXT_MAX];
 
-	if (!unseen && !(is_pinned(call) && policy->remote.host))
+	if (!unseen && !(pinned && policy->remote.host))
 		return true;
 	say(TAPS_LOG_SAY, "%s: this socket cannot be secured: %s (rule %s)", addr_format(asked, text),
 	    unseen ? "it may have descriptors that are not known"
@@ -257,8 +258,12 @@ static int core_reconnect(const struct taps_connect_call *call)
 	result = drive_settle(call->slot, call->fd);
 	if (result < 0)
 		return result;
-	if (atomic_load(&call->slot->flags) & SLOT_FAILED)
+	flags = atomic_load(&call->slot->flags);
+	if (flags & SLOT_FAILED)
 		return reconnect_failed(call);
+	/* Nothing came of it: the socket is as new. */
+	if (!(flags & (SLOT_PLAIN | SLOT_LAYERED | SLOT_DISGUISED)))
+		return core_connect(call);
 	connect_again(call);
 	return 0;
 }

@@ -146,7 +146,7 @@ int place_hold(struct conn *conn)
 		slot->own_fd = own;
 		conn_ref(conn);
 		atomic_store(&slot->conn, conn);
-		taps_host->slot_flags(slot, SLOT_CONNECTING, 0);
+		taps_host->slot_flags(slot, SLOT_CONNECTING, SLOT_SECURING);
 	}
 	taps_host->unlock();
 	taps_host->close(pair[0]);
@@ -180,7 +180,7 @@ static void settle_slot(struct conn *conn, uint32_t set)
 	slot->own_fd = -1;
 	if (atomic_exchange(&slot->conn, NULL))
 		conn_unref(conn);
-	taps_host->slot_flags(slot, set, SLOT_CONNECTING | SLOT_FAILED);
+	taps_host->slot_flags(slot, set, SLOT_CONNECTING | SLOT_FAILED | SLOT_BUSY);
 }
 
 static bool is_other_family(const struct conn *conn, int fd)

@@ -96,6 +96,8 @@ static bool gate(int fd, enum direction direction, struct msghdr *msg, int flags
 		return false;
 	if ((slot_flags(slot) & (SLOT_CONNECTING | SLOT_SECURING)) && would_block(fd, flags))
 		error = settle(slot, fd);
+	if (error == -EALREADY)
+		error = -EAGAIN;
 	if (error < 0)
 		*ret = edge(error, direction, flags);
 	else if (slot_settled_flags(slot) & SLOT_FAILED)
@@ -388,6 +390,12 @@ ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags, const struct
 	return real.sendto(fd, buf, len, flags, addr, addrlen);
 }
 
+/* Descriptors may be in it. */
+static bool has_control(const struct msghdr *msg)
+{
+	return msg && msg->msg_controllen != 0;
+}
+
 static bool any_special(void)
 {
 	return __builtin_expect(atomic_load_explicit(&fdtab_special, memory_order_relaxed) != 0, 0);
@@ -411,16 +419,27 @@ static COLD ssize_t slow_sendmsg(int fd, const struct msghdr *msg, int flags)
 	}
 	if (!may_send(fd, msg))
 		return -1;
-	if (any_special() && !pass_out(msg))
+	if (!pass_out(msg))
 		return -1;
 	THROUGH_MSG(fd, WRITING, (struct msghdr *)(uintptr_t)msg, flags, real.sendmsg(fd, msg, flags));
 }
 
 ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	if (__builtin_expect((flags & MSG_FASTOPEN) || any_special() || secured_known(), 0))
+	if (__builtin_expect((flags & MSG_FASTOPEN) || any_special() || secured_known() || has_control(msg),
+			     0))
 		return slow_sendmsg(fd, msg, flags);
 	return real.sendmsg(fd, msg, flags);
+}
+
+static bool any_control(const struct mmsghdr *msgs, unsigned int n)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		if (has_control(&msgs[i].msg_hdr))
+			return true;
+	return false;
 }
 
 static COLD int slow_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
@@ -431,7 +450,7 @@ static COLD int slow_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int 
 	if ((flags & MSG_FASTOPEN) && n > 0 && secured_known())
 		return one_by_one(fd, WRITING, msgs, n, flags);
 	for (i = 0; i < n; i++)
-		if ((any_special() && !pass_out(&msgs[i].msg_hdr)) ||
+		if (!pass_out(&msgs[i].msg_hdr) ||
 		    (secured_known() && !may_send(fd, &msgs[i].msg_hdr)))
 			return -1;
 	if (fdtab_has(fd, SLOT_LAYERED))
@@ -441,7 +460,9 @@ static COLD int slow_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int 
 
 int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 {
-	if (__builtin_expect((flags & MSG_FASTOPEN) || any_special() || secured_known(), 0))
+	if (__builtin_expect((flags & MSG_FASTOPEN) || any_special() || secured_known() ||
+				     any_control(msgs, n),
+			     0))
 		return slow_sendmmsg(fd, msgs, n, flags);
 	return real.sendmmsg(fd, msgs, n, flags);
 }

@@ -196,15 +196,14 @@ static long door_poll(const long *a)
 /* A child made past the C library has a table of its own. */
 static long in_child(long result)
 {
-	if (result == 0) {
-		fdtab_adopt_process();
-		fdtab_lock_reset();
-	}
+	if (result == 0)
+		fdtab_part_process();
 	return result;
 }
 
 static long door_clone(const long *a)
 {
+	fdtab_note_fork();
 	return in_child(real.syscall(SYS_clone, a[0], a[1], a[2], a[3], a[4], a[5]));
 }
 
@@ -212,18 +211,45 @@ static long door_clone(const long *a)
 static long door_fork(const long *a)
 {
 	(void)a;
+	fdtab_note_fork();
 	return in_child(real.syscall(SYS_fork, 0, 0, 0, 0, 0, 0));
 }
 #endif
 
-/* Rings move bytes past every call. */
-static long door_io_uring_setup(const long *a)
+/* The kernel takes the offset in two halves, of which 64-bit machines use the first. */
+static long door_preadv2(const long *a)
+{
+	return hook_preadv2((int)a[0], P(const struct iovec *, a[1]), (int)a[2], (off_t)a[3], (int)a[5]);
+}
+
+static long door_pwritev2(const long *a)
+{
+	return hook_pwritev2((int)a[0], P(const struct iovec *, a[1]), (int)a[2], (off_t)a[3], (int)a[5]);
+}
+
+static long door_pidfd_getfd(const long *a)
+{
+	return hook_pidfd_getfd((int)a[0], (int)a[1], (unsigned)a[2]);
+}
+
+/* Rings and contexts move bytes past every call. */
+static long past_every_call(long number, const long *a)
 {
 	if (secured_by_rule()) {
 		errno = ENOSYS;
 		return -1;
 	}
-	return real.syscall(SYS_io_uring_setup, a[0], a[1], 0, 0, 0, 0);
+	return real.syscall(number, a[0], a[1], 0, 0, 0, 0);
+}
+
+static long door_io_uring_setup(const long *a)
+{
+	return past_every_call(SYS_io_uring_setup, a);
+}
+
+static long door_io_setup(const long *a)
+{
+	return past_every_call(SYS_io_setup, a);
 }
 
 #define DOORS 512
@@ -245,7 +271,9 @@ static long (*const doors[DOORS])(const long *a) = {
 	[SYS_dup3] = door_dup3,		      [SYS_close] = door_close,
 	[SYS_close_range] = door_close_range, [SYS_execve] = door_execve,
 	[SYS_execveat] = door_execveat,       [SYS_clone] = door_clone,
-	[SYS_io_uring_setup] = door_io_uring_setup,
+	[SYS_io_uring_setup] = door_io_uring_setup, [SYS_io_setup] = door_io_setup,
+	[SYS_preadv2] = door_preadv2,	      [SYS_pwritev2] = door_pwritev2,
+	[SYS_pidfd_getfd] = door_pidfd_getfd,
 #ifdef SYS_accept
 	[SYS_accept] = door_accept,
 #endif

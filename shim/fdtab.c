@@ -29,6 +29,7 @@ static unsigned lock_depth;
 static __thread char thread_identity;
 
 static _Atomic pid_t process;
+static _Atomic uint32_t forks;
 
 static pid_t kernel_pid(void)
 {
@@ -48,6 +49,24 @@ pid_t fdtab_process(void)
 void fdtab_adopt_process(void)
 {
 	atomic_store(&process, kernel_pid());
+}
+
+void fdtab_part_process(void)
+{
+	fdtab_adopt_process();
+	fdtab_lock_reset();
+}
+
+/* The product's own children close what they do not need. */
+void fdtab_note_fork(void)
+{
+	if (!load_inside())
+		atomic_fetch_add(&forks, 1);
+}
+
+bool fdtab_forked_since(const struct slot *slot)
+{
+	return slot->forks != atomic_load(&forks);
 }
 
 void fdtab_lock(void)
@@ -228,6 +247,7 @@ static void reset(struct slot *slot)
 	slot->pub.own_fd = -1;
 	slot->n_fds = 0;
 	slot->n_regs = 0;
+	slot->forks = atomic_load(&forks);
 	slot->options = 0;
 	slot->regs_unknown = false;
 }

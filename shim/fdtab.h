@@ -37,6 +37,7 @@ struct slot {
 	bool survives[SLOT_FDS_MAX]; /* while SEALED: the application wants it to outlive exec */
 	unsigned n_regs;
 	struct epoll_reg regs[SLOT_REGS_MAX];
+	uint32_t forks;              /* children that had been made when this was */
 	uint64_t options;            /* which rows of the option table were set (shim/opt.c) */
 	bool regs_unknown;           /* registrations may exist that regs[] does not hold */
 };
@@ -136,5 +137,11 @@ bool fdtab_borrowed(void);
 pid_t fdtab_process(void);
 /* This process's memory is its own from here on: the constructor, and each child of fork(2). */
 void fdtab_adopt_process(void);
+/* The same in a child that no atfork handler ran in; its only thread has the table to itself. */
+void fdtab_part_process(void);
+/* A child is about to be made that gets a copy of every descriptor. */
+void fdtab_note_fork(void);
+/* May a child have descriptors of the slot? */
+bool fdtab_forked_since(const struct slot *slot);
 
 #endif

@@ -221,14 +221,16 @@ bool life_escape(int fd)
 	/* The memory is another process's: no relay can be put into it. */
 	if (fdtab_borrowed()) {
 		errno = EIO;
-		return !fdtab_has(fd, SLOT_LAYERED);
+		return !fdtab_has(fd, SLOT_SEALED);
 	}
 	slot = slot_get(fd);
 	if (!slot)
 		return true;
 	slot_set_flags(slot, SLOT_RELAY, 0);
 	load_enter();
-	result = slot_flags(slot) & SLOT_LAYERED ? load_core_if_open()->escape(&slot->pub, false) : 0;
+	result = slot_flags(slot) & SLOT_SECURING ? load_core_if_open()->settle(&slot->pub, fd) : 0;
+	if (result == 0 && (slot_flags(slot) & SLOT_LAYERED))
+		result = load_core_if_open()->escape(&slot->pub, false);
 	load_leave();
 	slot_put(slot);
 	errno = result < 0 ? -result : saved;
@@ -238,7 +240,7 @@ bool life_escape(int fd)
 /* Stdio is behind the first three numbers; and more names than the table follows are nobody's. */
 static bool may_duplicate(int fd, int to)
 {
-	if (!fdtab_has(fd, SLOT_LAYERED))
+	if (!fdtab_has(fd, SLOT_SEALED))
 		return true;
 	if ((to >= 0 && to <= STDERR_FILENO) || fdtab_borrowed() || fdtab_is_full(fd))
 		return life_escape(fd);
@@ -259,7 +261,7 @@ static int duplicated(int from, int made)
 		fdtab_alias(slot, made);
 	fdtab_unlock();
 	slot_put(slot);
-	if (made > STDERR_FILENO || !fdtab_has(made, SLOT_LAYERED) || life_escape(made))
+	if (made > STDERR_FILENO || !fdtab_has(made, SLOT_SEALED) || life_escape(made))
 		return made;
 	hook_close(made);
 	errno = EIO;

@@ -177,6 +177,11 @@ static int host_fd(const struct taps_slot *slot)
 	return -1;
 }
 
+static bool host_has(const struct taps_slot *slot, int fd)
+{
+	return fdtab_peek(fd) == (const struct slot *)slot;
+}
+
 static void host_unref(struct taps_slot *slot)
 {
 	slot_put(slot_of(slot));
@@ -231,6 +236,7 @@ static struct taps_host host = {
 	.slot_replace = host_replace,
 	.slot_watched = host_watched,
 	.slot_fd = host_fd,
+	.slot_has = host_has,
 	.slot_ref = host_ref,
 	.slot_hold = host_hold,
 	.slot_unref = host_unref,
@@ -306,6 +312,12 @@ static void *open_core(void)
 
 /* Registered first, the child's step runs before that of any allocator: it must not allocate.  The core
  * registers steps of its own, which do. */
+static void fork_prepare(void)
+{
+	fdtab_note_fork();
+	fdtab_lock();
+}
+
 static void fork_child(void)
 {
 	fdtab_adopt_process();
@@ -494,6 +506,6 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	started_as = fdtab_process();
 	if (fstat(STDERR_FILENO, &stderr_at_start) != 0)
 		memset(&stderr_at_start, 0, sizeof(stderr_at_start));
-	pthread_atfork(fdtab_lock, fdtab_unlock, fork_child);
+	pthread_atfork(fork_prepare, fdtab_unlock, fork_child);
 	errno = 0;
 }

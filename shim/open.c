@@ -115,6 +115,12 @@ static bool is_fresh(struct slot *slot, int fd)
 	return true;
 }
 
+static void note_shared(struct slot *slot)
+{
+	if (fdtab_forked_since(slot))
+		slot_set_flags(slot, SLOT_SHARED, 0);
+}
+
 static int managed_connect(struct slot *slot, int fd, const struct sockaddr *addr, socklen_t len)
 {
 	struct taps_connect_call call = {&slot->pub, fd, addr, len};
@@ -135,6 +141,7 @@ static int managed_connect(struct slot *slot, int fd, const struct sockaddr *add
 		result = load_core_if_open()->reconnect(&call);
 		load_leave();
 	} else if (is_fresh(slot, fd) && (core = load_core())) {
+		note_shared(slot);
 		load_enter();
 		result = core->connect(&call);
 		load_leave();
@@ -168,6 +175,7 @@ bool open_for_data(int fd, const struct sockaddr *addr, socklen_t len, int *ret)
 		return is_internet(addr, len) && !secured_may_pass(fd, SECURED_CONNECT, addr, len);
 	}
 	if (!(slot_flags(slot) & (SLOT_SPECIAL | SLOT_BUSY)) && is_fresh(slot, fd) && (core = load_core())) {
+		note_shared(slot);
 		load_enter();
 		result = core->connect(&call);
 		load_leave();

@@ -7,6 +7,7 @@
 #include "shim/opt.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
@@ -285,6 +286,8 @@ int hook_ioctl(int fd, unsigned long request, void *arg)
 
 	if (fdtab_has(fd, SLOT_LAYERED))
 		return layered_ioctl(fd, request, arg);
+	if (fdtab_has(fd, SLOT_SECURING) && (request == FIOCLEX || request == FIONCLEX))
+		return hook_fcntl(fd, F_SETFD, request == FIOCLEX ? FD_CLOEXEC : 0);
 	if (!fdtab_has(fd, SLOT_CONNECTING | SLOT_FAILED) || is_file_request(request))
 		return real.ioctl(fd, request, arg);
 	slot = slot_get(fd);

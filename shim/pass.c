@@ -10,13 +10,15 @@
 
 static bool pass_one(int fd)
 {
-	struct slot *slot = fdtab_has(fd, SLOT_CONNECTING) ? slot_get(fd) : NULL;
+	struct slot *slot = slot_get(fd);
 
-	if (slot) {
+	if (!slot)
+		return true;
+	if (slot_flags(slot) & SLOT_CONNECTING)
 		load_core_if_open()->restore(&slot->pub);
-		slot_put(slot);
-	}
-	return !fdtab_has(fd, SLOT_LAYERED) || life_escape(fd);
+	slot_set_flags(slot, SLOT_SHARED, 0);
+	slot_put(slot);
+	return !fdtab_has(fd, SLOT_SEALED) || life_escape(fd);
 }
 
 static bool pass_all(const struct cmsghdr *cmsg)

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -261,8 +262,9 @@ static void settle_before_spawn(bool actions)
 {
 	int saved = errno;
 
+	fdtab_note_fork();
 	if (actions)
-		each_special(SLOT_LAYERED, escape_named);
+		each_special(SLOT_SEALED, escape_named);
 	surviving = 0;
 	each_special(SLOT_LAYERED, count_surviving);
 	if (surviving <= SPAWN_RELAYS)
@@ -370,7 +372,7 @@ static bool may_spawn(const posix_spawn_file_actions_t *actions)
 	settle_before_spawn(actions);
 	all_escaped = true;
 	if (actions)
-		each_special(SLOT_LAYERED, check_named);
+		each_special(SLOT_SEALED, check_named);
 	return all_escaped;
 }
 
@@ -410,6 +412,7 @@ static void *vfork_target(void)
 {
 	bool layered = atomic_load(&fdtab_special) != 0 || secured_known();
 
+	fdtab_note_fork();
 	return layered ? (void *)fork : (void *)real.vfork;
 }
 
@@ -441,11 +444,36 @@ void hook__Exit(int status)
 /* _Fork(3) runs no atfork handlers: the child's table is its own all the same. */
 pid_t hook__Fork(void)
 {
-	pid_t child = real._Fork();
+	pid_t child;
 
-	if (child == 0) {
-		fdtab_adopt_process();
-		fdtab_lock_reset();
-	}
+	fdtab_note_fork();
+	child = real._Fork();
+	if (child == 0)
+		fdtab_part_process();
 	return child;
+}
+
+struct child_start {
+	int (*run)(void *arg);
+	void *arg;
+};
+
+static int start_child(void *arg)
+{
+	struct child_start start = *(struct child_start *)arg;
+
+	fdtab_part_process();
+	return start.run(start.arg);
+}
+
+/* clone(2) of the C library: where the child's memory is its own, so is its table. */
+int hook_clone(int (*run)(void *), void *stack, int flags, void *arg, void *parent_tid, void *tls,
+	       void *child_tid)
+{
+	struct child_start start = {run, arg};
+
+	fdtab_note_fork();
+	if (!run || (flags & CLONE_VM))
+		return real.clone(run, stack, flags, arg, parent_tid, tls, child_tid);
+	return real.clone(start_child, stack, flags, &start, parent_tid, tls, child_tid);
 }

@@ -62,7 +62,7 @@ static long missing(void)
  * them (shim/uring.c). */
 static bool is_libc(const char *name)
 {
-	return __builtin_strncmp(name, "io_uring_", 9) != 0;
+	return __builtin_strncmp(name, "io_", 3) != 0;
 }
 
 static void bind_one(void **entry, const char *name)

@@ -3,6 +3,8 @@
  * usage: clear WAY HOST PORT     connects, and sends "WAY $MARKER" and a newline
  *        clear WAY listen PORT   accepts a connection, and sends the same
  *        clear list              prints the ways
+ *        clear halfway WAY HOST PORT  the same while another thread is in connect()
+ *        clear pinned WAY HOST PORT   likewise, with a socket that has an option of its own
  *        clear endless HOST PORT sends in all ways that leave the process as it is, again and again
  *
  * Prints "sent", or the error of what failed. */
@@ -10,9 +12,11 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -21,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -196,6 +201,35 @@ static int by_syscall_writev(int fd)
 	return all(syscall(SYS_writev, fd, &iov, 1));
 }
 
+static int by_syscall_pwritev2(int fd)
+{
+	struct iovec iov = {text, len};
+
+	return all(syscall(SYS_pwritev2, fd, &iov, 1, -1L, -1L, 0));
+}
+
+static int by_io_submit(int fd)
+{
+	struct iocb cb = {.aio_lio_opcode = IOCB_CMD_PWRITE,
+			  .aio_fildes = (uint32_t)fd,
+			  .aio_buf = (uintptr_t)text,
+			  .aio_nbytes = len};
+	struct iocb *list[1] = {&cb};
+	aio_context_t context = 0;
+
+	if (syscall(SYS_io_setup, 1, &context) != 0)
+		return -1;
+	return syscall(SYS_io_submit, context, 1, list) == 1 ? 0 : -1;
+}
+
+static int by_pidfd(int fd)
+{
+	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	int copy = pidfd_getfd(self, fd, 0);
+
+	return copy < 0 ? -1 : all(write(copy, text, len));
+}
+
 static int by_syscall_sendto(int fd)
 {
 	return all(syscall(SYS_sendto, fd, text, len, 0, NULL, 0));
@@ -350,6 +384,35 @@ static int by_grandchild(int fd)
 
 	if (child == 0)
 		_exit(by_child(fd) == 0 ? 0 : errno);
+	return outcome(child);
+}
+
+static int write_and_leave(void *arg)
+{
+	_exit(by_write((int)(intptr_t)arg) == 0 ? 0 : errno);
+}
+
+static int by_clone(int fd)
+{
+	static char stack[1 << 16] __attribute__((aligned(16)));
+
+	return outcome(clone(write_and_leave, stack + sizeof(stack), SIGCHLD, (void *)(intptr_t)fd));
+}
+
+/* The child has had the socket since before it was connected. */
+static int by_heir(int fd)
+{
+	int own = socket(peer->ai_family, SOCK_STREAM, 0), ends[2];
+	char byte = 0;
+	pid_t child;
+
+	(void)fd;
+	if (pipe(ends) != 0 || (child = fork()) < 0)
+		return -1;
+	if (child == 0)
+		_exit(read(ends[0], &byte, 1) == 1 && by_write(own) == 0 ? 0 : errno);
+	if (connect(own, peer->ai_addr, peer->ai_addrlen) != 0 || write(ends[1], &byte, 1) != 1)
+		return -1;
 	return outcome(child);
 }
 
@@ -518,6 +581,9 @@ static const struct way {
 	{"thread", by_thread, true, false},
 	{"handler", by_handler, true, false},
 	{"aio_write", by_aio, false, false},
+	{"io_submit", by_io_submit, false, false},
+	{"pidfd_getfd", by_pidfd, false, false},
+	{"SYS_pwritev2", by_syscall_pwritev2, true, false},
 	{"SYS_write", by_syscall_write, true, false},
 	{"SYS_writev", by_syscall_writev, true, false},
 	{"SYS_sendto", by_syscall_sendto, true, false},
@@ -537,6 +603,8 @@ static const struct way {
 	{"fork", by_child, false, false},
 	{"fork-fork", by_grandchild, false, false},
 	{"SYS_fork", by_bare_fork, false, false},
+	{"clone", by_clone, false, false},
+	{"heir", by_heir, false, true},
 	{"exec", by_exec, false, false},
 	{"dup2-exec", by_exec_out, false, false},
 	{"vfork-exec", by_vfork, false, false},
@@ -600,6 +668,28 @@ static void once(const struct way *way, int listener)
 		puts(strerrorname_np(errno) ? strerrorname_np(errno) : "failed");
 }
 
+static void *connect_slowly(void *arg)
+{
+	connect((int)(intptr_t)arg, peer->ai_addr, peer->ai_addrlen);
+	return NULL;
+}
+
+static void halfway(const struct way *way, bool pinned)
+{
+	int fd = socket(peer->ai_family, peer->ai_socktype, 0), one = 1;
+	pthread_t id;
+
+	if (way->dials)
+		return;
+	prepare(way->name);
+	start_helper();
+	if (pinned && setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)) != 0)
+		err(1, "SO_ZEROCOPY");
+	pthread_create(&id, NULL, connect_slowly, (void *)(intptr_t)fd);
+	usleep(200000);
+	puts(way->send(fd) == 0 ? "sent" : "not sent");
+}
+
 static void endless(void)
 {
 	int fd = dial(peer);
@@ -614,6 +704,16 @@ static void endless(void)
 	}
 }
 
+static const struct way *way_of(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < WAYS; i++)
+		if (strcmp(name, ways[i].name) == 0)
+			return &ways[i];
+	errx(1, "%s: no such way", name);
+}
+
 int main(int argc, char **argv)
 {
 	int listener = -1;
@@ -623,16 +723,17 @@ int main(int argc, char **argv)
 	if (argc == 2)
 		for (i = 0; i < WAYS; i++)
 			puts(ways[i].name);
-	if (argc != 4)
+	if (argc < 4)
 		return argc != 2;
-	if (strcmp(argv[2], "listen") == 0)
-		listener = listen_on(argv[3]);
+	if (strcmp(argv[argc - 2], "listen") == 0)
+		listener = listen_on(argv[argc - 1]);
 	else
-		peer = find_peer(argv[2], argv[3]);
+		peer = find_peer(argv[argc - 2], argv[argc - 1]);
 	if (strcmp(argv[1], "endless") == 0)
 		endless();
-	for (i = 0; i < WAYS; i++)
-		if (strcmp(argv[1], ways[i].name) == 0)
-			once(&ways[i], listener);
+	if (argc == 5)
+		halfway(way_of(argv[2]), strcmp(argv[1], "pinned") == 0);
+	else
+		once(way_of(argv[1]), listener);
 	return 0;
 }

@@ -104,6 +104,17 @@ int slots_fd(const struct taps_slot *pub)
 	return slot->n_fds ? slot->fds[0] : -1;
 }
 
+static bool has(const struct taps_slot *pub, int fd)
+{
+	const struct slot *slot = (const struct slot *)pub;
+	unsigned i;
+
+	for (i = 0; i < slot->n_fds; i++)
+		if (slot->fds[i] == fd)
+			return true;
+	return false;
+}
+
 static void ref(struct taps_slot *slot)
 {
 	atomic_fetch_add(&slot->refs, 1);
@@ -176,6 +187,7 @@ void slots_install(void)
 	host->slot_replace = replace;
 	host->slot_options = carry;
 	host->slot_fd = slots_fd;
+	host->slot_has = has;
 	host->slot_ref = ref;
 	host->slot_hold = hold;
 	host->slot_unref = unref;
