@@ -52,6 +52,10 @@ struct layer_ops {
 	/* Stores received bytes: > 0 how many, 0 at the end, -EAGAIN when none are there, -errno for good.
 	 * With `peek` they stay. */
 	ssize_t (*recv)(struct layer *layer, int fd, const struct iovec *iov, int n, bool peek);
+	/* For the only thread of a process, when recv() had nothing: sleeps in recv(2), as the file's mode
+	 * and time limit have it, until there may be something for a recv() of `want` bytes.  0,
+	 * -EOPNOTSUPP (wait for POLLIN), -errno as of recv(2). */
+	int (*sleep)(struct layer *layer, int fd, size_t want);
 	/* Takes bytes to send: how many (all of them up to LAYER_SEND_MAX), -EAGAIN while earlier ones wait
 	 * for the kernel, -errno for good.  Taken bytes are sent by flush() if the kernel did not take
 	 * them. */

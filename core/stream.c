@@ -336,24 +336,36 @@ static ssize_t partly(const struct progress *p, ssize_t otherwise)
 	return p->done > 0 ? (ssize_t)p->done : otherwise;
 }
 
-/* A thread that is alone may sleep in the kernel's own recv(2): it knows the file's mode and the time limit,
- * and when a signal interrupts.  Returns 0 when there is something, if only a part of a record. */
-static int sleep_alone(int fd)
-{
-	char byte;
-	int result;
+/* How a receiving call waits. */
+struct patience {
+	bool alone;  /* may sleep in recv(2) */
+	int64_t end; /* 0: not asked for yet */
+};
 
-	taps_host->leave();
-	result = taps_host->recv(fd, &byte, 1, MSG_PEEK) < 0 ? -errno : 0;
-	taps_host->enter();
-	return result;
+/* A thread that is alone may sleep in the kernel's own recv(2), once: it knows the file's mode and the time
+ * limit, and when a signal interrupts. */
+static int await_input(struct stream *stream, int fd, size_t want, int flags, struct patience *patience)
+{
+	int result = -EOPNOTSUPP;
+
+	if (patience->alone)
+		result = stream->chain->ops->sleep(stream->chain, fd, want);
+	patience->alone = false;
+	if (result != -EOPNOTSUPP)
+		return result;
+	if (!blocks(fd, flags))
+		return -EAGAIN;
+	if (patience->end == 0)
+		patience->end = limit(fd, SO_RCVTIMEO);
+	return stream_wait(stream, fd, POLLIN, patience->end);
 }
 
 static ssize_t recv_loop(struct stream *stream, int fd, struct progress *p, int flags)
 {
 	bool all = (flags & MSG_WAITALL) && !(flags & MSG_PEEK);
-	bool alone = __libc_single_threaded && !(flags & MSG_DONTWAIT);
-	int64_t end = 0;
+	struct patience patience = {
+		.alone = __libc_single_threaded && !(flags & MSG_DONTWAIT) && stream->chain->ops->sleep,
+	};
 
 	for (;;) {
 		int result = stream_take_turn(stream, STREAM_RECEIVING);
@@ -373,15 +385,9 @@ static ssize_t recv_loop(struct stream *stream, int fd, struct progress *p, int 
 			return partly(p, n);
 		if (p->done > 0 && !all)
 			return partly(p, n);
-		if (!alone && !blocks(fd, flags))
-			return partly(p, n);
-		if (end == 0 && !alone)
-			end = limit(fd, SO_RCVTIMEO);
-		result = alone ? sleep_alone(fd) : stream_wait(stream, fd, POLLIN, end);
+		result = await_input(stream, fd, p->left, flags, &patience);
 		if (result < 0)
 			return partly(p, result);
-		/* The rest of a record is waited for by its low-water mark. */
-		alone = false;
 	}
 }
 

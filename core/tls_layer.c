@@ -14,6 +14,7 @@
 #include "core/host.h"
 #include "core/tls_early.h"
 #include "core/tls_out.h"
+#include "core/tls_ahead.h"
 #include "core/tls_scratch.h"
 #include "core/tls_verifier.h"
 
@@ -41,6 +42,7 @@ struct tls {
 	_Atomic bool gone;  /* another process has the session */
 	_Atomic bool quiet; /* sends only what send() and finish() ask for */
 	struct tls_out out;
+	struct tls_ahead ahead;
 	uint8_t held;  /* bytes of a consumed record that are still in the kernel: 0 or 1 */
 	size_t missing; /* of a record that was taken in part */
 	int lowat;     /* SO_RCVLOWAT as set */
@@ -90,30 +92,6 @@ static int tls_flush(struct layer *layer, int fd)
 	return result;
 }
 
-static ssize_t peek(int fd, void *buf, size_t size)
-{
-	ssize_t n;
-
-	do
-		n = taps_host->recv(fd, buf, size, MSG_PEEK | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? (errno == EWOULDBLOCK ? -EAGAIN : -errno) : n;
-}
-
-/* tcp(7), MSG_TRUNC: discards without copying. */
-static void discard(int fd, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = taps_host->recv(fd, NULL, size, MSG_TRUNC | MSG_DONTWAIT);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return;
-		size -= (size_t)n;
-	}
-}
-
 static void set_lowat(struct tls *tls, int fd, int bytes)
 {
 	if (tls->lowat == bytes)
@@ -153,7 +131,7 @@ static int handshake_input(struct tls *tls, int fd, bool *ret_progress)
 	*ret_progress = false;
 	if (!buf)
 		return -ENOMEM;
-	n = peek(fd, buf, TLS_RECORD_MAX);
+	n = tls_ahead_peek(fd, buf, TLS_RECORD_MAX);
 	if (n == -EAGAIN)
 		return TLS_WANT_INPUT;
 	if (n == 0) {
@@ -165,7 +143,7 @@ static int handshake_input(struct tls *tls, int fd, bool *ret_progress)
 	result = tls_session_handshake(tls->session, buf, (size_t)n, &used);
 	/* Early data of a client's waits already: the descriptor stays readable. */
 	tls->held = result == TLS_DONE && used > 0 && tls_session_pending(tls->session) > 0;
-	discard(fd, used - tls->held);
+	tls_ahead_discard(fd, used - tls->held);
 	*ret_progress = used > 0;
 	return result;
 }
@@ -302,21 +280,10 @@ static int tls_connect(struct layer *layer, int64_t now, struct layer_wants *wan
 	return -EAGAIN;
 }
 
-/* The bytes that the record beginning at `data` still lacks to be whole; 0 if it is, or is none. */
-static size_t lacking(const uint8_t *data, size_t size)
-{
-	ssize_t need;
-
-	if (size == 0)
-		return 0;
-	need = size < TLS_HEADER_SIZE ? TLS_HEADER_SIZE : tls_record_length(data);
-	return need > 0 && (size_t)need > size ? (size_t)need - size : 0;
-}
-
 /* Sets the low-water mark so that readable means: there is something to report, or the record is whole. */
 static void arrange(struct tls *tls, int fd, const uint8_t *rest, size_t n_rest)
 {
-	size_t lack = lacking(rest, n_rest);
+	size_t lack = tls_ahead_lacks(rest, n_rest);
 
 	tls->mark = lack ? (int)(n_rest + lack) : 1;
 	if (tls->missing)
@@ -328,7 +295,7 @@ static void arrange(struct tls *tls, int fd, const uint8_t *rest, size_t n_rest)
  * is free, on loopback above all): the record would never become whole there, so its part is taken. */
 static bool is_stuck(const struct tls *tls, const uint8_t *data, size_t size)
 {
-	size_t lack = lacking(data, size);
+	size_t lack = tls_ahead_lacks(data, size);
 
 	return tls->missing || (lack && tls->lowat > 1 && tls->lowat == (int)(size + lack));
 }
@@ -344,15 +311,16 @@ static bool is_over(int fd, const struct tls_received *got)
 	return over;
 }
 
-/* Removes what was used up; keeps one byte back while decrypted bytes wait. */
-static void settle(struct tls *tls, int fd, size_t seen, const uint8_t *data, const struct tls_received *got)
+/* Removes what was used up; keeps one byte back while decrypted bytes wait.  What lies behind the end of a
+ * look that could not bring everything is for the next. */
+static void settle(struct tls *tls, int fd, const uint8_t *data, size_t size, const struct tls_received *got)
 {
 	size_t used = tls->held + got->consumed, back = !is_over(fd, got) && got->pending > 0 && used > 0;
 
-	discard(fd, used - back);
+	tls_ahead_take(&tls->ahead, fd, used - back);
 	tls->held = (uint8_t)back;
 	tls->missing = got->missing;
-	arrange(tls, fd, data + used, seen > used ? seen - used : 0);
+	arrange(tls, fd, data + got->consumed, tls->more && got->consumed ? 0 : size - got->consumed);
 }
 
 static int after_input(struct tls *tls, int fd, const struct tls_received *got)
@@ -374,38 +342,44 @@ static int at_end(struct tls *tls)
 	return result;
 }
 
+/* A whole record, or as many as bring `want` bytes. */
+static size_t room_for(const struct tls *tls, size_t want)
+{
+	size_t room = want + want / 64;
+
+	if (want <= TLS_PLAIN_MAX)
+		room = TLS_RECORD_MAX_1_3;
+	else if (room < TLS_RECORD_MAX)
+		room = TLS_RECORD_MAX;
+	room += tls->held;
+	return room < TLS_SCRATCH_SIZE ? room : TLS_SCRATCH_SIZE;
+}
+
 /* Looks once into the kernel's queue.  Returns > 0: something came of it, 0: the end, -EAGAIN, -errno. */
 static ssize_t look(struct tls *tls, int fd, const struct iovec *iov, int n_iov, size_t want, unsigned flags)
 {
-	size_t room = want + want / 64 + TLS_RECORD_MAX;
 	struct tls_received got;
-	uint8_t *buf = tls_scratch();
+	const uint8_t *data;
+	size_t size;
 	ssize_t n;
 	int result;
 
-	if (!buf)
-		return -ENOMEM;
-	if (want > TLS_PLAIN_MAX || room > TLS_SCRATCH_SIZE)
-		room = room < TLS_SCRATCH_SIZE ? room : TLS_SCRATCH_SIZE;
-	else
-		room = TLS_RECORD_MAX_1_3 + tls->held;
-	n = peek(fd, buf, room);
-	tls->more = n == (ssize_t)room;
+	n = tls_ahead_look(&tls->ahead, fd, room_for(tls, want), tls->held, &data, &tls->more);
 	if (n < 0)
 		return n;
 	if (n == 0)
 		return at_end(tls);
 	if ((size_t)n < tls->held)
 		return -EAGAIN;
-	if (is_stuck(tls, buf + tls->held, (size_t)n - tls->held))
+	size = (size_t)n - tls->held;
+	data += tls->held;
+	if (is_stuck(tls, data, size))
 		flags |= TLS_RECV_PARTIAL;
 	if (iov)
-		result = tls_session_recv(tls->session, buf + tls->held, (size_t)n - tls->held, iov, n_iov,
-					  flags, &got);
+		result = tls_session_recv(tls->session, data, size, iov, n_iov, flags, &got);
 	else
-		result = tls_session_fill(tls->session, buf + tls->held, (size_t)n - tls->held, want, flags,
-					  &got);
-	settle(tls, fd, (size_t)n, buf, &got);
+		result = tls_session_fill(tls->session, data, size, want, flags, &got);
+	settle(tls, fd, data, size, &got);
 	after_input(tls, fd, &got);
 	if (result < 0) {
 		set_reason(tls, tls_session_reason(tls->session));
@@ -443,7 +417,7 @@ static ssize_t from_pending(struct tls *tls, int fd, const struct iovec *iov, in
 	if (result < 0)
 		return result;
 	if (tls->held && (!got.hold || is_over(fd, &got))) {
-		discard(fd, tls->held);
+		tls_ahead_take(&tls->ahead, fd, tls->held);
 		tls->held = 0;
 		set_lowat(tls, fd, tls->mark);
 	}
@@ -499,6 +473,16 @@ static ssize_t tls_recv(struct layer *layer, int fd, const struct iovec *iov, in
 		result = fill_up(tls, fd, iov, n, (size_t)result);
 	pthread_mutex_unlock(&tls->recv_lock);
 	return result;
+}
+
+/* Part of a record is waited for by its low-water mark, which poll(2) knows how to get out of. */
+static int tls_sleep(struct layer *layer, int fd, size_t want)
+{
+	struct tls *tls = tls_of(layer);
+
+	if (tls->lowat > 1)
+		return -EOPNOTSUPP;
+	return tls_ahead_sleep(&tls->ahead, &tls->recv_lock, fd, room_for(tls, want));
 }
 
 static int tls_readable(struct layer *layer, int fd)
@@ -643,6 +627,7 @@ static const struct layer_ops tls_ops = {
 	.connect = tls_connect,
 	.early = tls_take_early,
 	.recv = tls_recv,
+	.sleep = tls_sleep,
 	.send = tls_send,
 	.flush = tls_flush,
 	.readable = tls_readable,

@@ -8,7 +8,16 @@
 
 #define TLS_SCRATCH_SIZE (LAYER_SEND_MAX * 2)
 
-/* This thread's buffer of TLS_SCRATCH_SIZE bytes, freed with the thread; NULL when memory is short. */
+/* A thread's buffers, of which only the pages that are used take memory. */
+struct tls_scratch {
+	uint64_t filled;               /* another value whenever `in` gets other bytes, at one address for ever */
+	uint8_t in[TLS_SCRATCH_SIZE];  /* for core/tls_ahead.c */
+	uint8_t out[TLS_SCRATCH_SIZE]; /* for whoever needs room during a call */
+};
+
+/* This thread's buffers, given back with the thread; NULL when memory is short. */
+struct tls_scratch *tls_scratch_own(void);
+/* Its `out`, of TLS_SCRATCH_SIZE bytes. */
 uint8_t *tls_scratch(void);
 
 #endif

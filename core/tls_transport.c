@@ -32,8 +32,8 @@ static int queue_reserve(struct tls_queue *queue, size_t more)
 	return 0;
 }
 
-/* By itself change_cipher_spec would wake the peer for nothing: it goes with what follows, as something always
- * does while the handshake lasts. */
+/* By itself change_cipher_spec would wake the peer for nothing: it goes with what follows, as something
+ * always does while the handshake lasts. */
 static bool is_held_back(const struct tls_session *session)
 {
 	const struct tls_queue *queue = &session->out;
