@@ -1,6 +1,6 @@
 /* The front of the kernel's queue of a connection, looked at before it is taken (recv(2), MSG_PEEK).  What a
  * look brings beyond the records that are used stays in the thread's buffer: the thread's next look at the
- * same connection finds it there without a system call, unless the buffer was filled from another meanwhile. */
+ * same connection finds it there without a system call, unless the buffer was filled from another since. */
 #ifndef TAPS_CORE_TLS_AHEAD_H
 #define TAPS_CORE_TLS_AHEAD_H
 

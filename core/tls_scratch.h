@@ -10,7 +10,7 @@
 
 /* A thread's buffers, of which only the pages that are used take memory. */
 struct tls_scratch {
-	uint64_t filled;               /* another value whenever `in` gets other bytes, at one address for ever */
+	uint64_t filled;               /* another value, at one address for ever, with each filling of `in` */
 	uint8_t in[TLS_SCRATCH_SIZE];  /* for core/tls_ahead.c */
 	uint8_t out[TLS_SCRATCH_SIZE]; /* for whoever needs room during a call */
 };
