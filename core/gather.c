@@ -44,7 +44,7 @@ static int bound_family(const struct conn *conn)
 }
 
 /* What gathering must know of the application's socket.  The remote that a rule names is the rule's: which
- * addresses the application looked up says nothing about it.  (A datagram socket stays the one that it is.) */
+ * addresses the application looked up says nothing about it.  (A datagram socket stays the one it is.) */
 static struct candidate_request request_of(const struct conn *conn, const struct taps_addr *addrs, size_t n)
 {
 	bool rewritten = conn->policy.remote.host != NULL;

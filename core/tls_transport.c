@@ -33,7 +33,7 @@ static int queue_reserve(struct tls_queue *queue, size_t more)
 }
 
 /* By itself change_cipher_spec would wake the peer for nothing: it goes with what follows, as something
- * always does while the handshake lasts. */
+ * always does in a handshake. */
 static bool is_held_back(const struct tls_session *session)
 {
 	const struct tls_queue *queue = &session->out;
