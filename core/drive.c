@@ -518,7 +518,11 @@ int drive_accepted(struct taps_slot *slot, int fd, const struct security *securi
 	taps_host->slot_flags(slot, SLOT_SECURING, SLOT_LAYERED | SLOT_PLAIN);
 	taps_host->unlock();
 	conn->race.n = 1;
-	conn->attempts[0] = (struct attempt){.top = stream_take_chain(stream), .own = true};
+	conn->attempts[0] = (struct attempt){
+		.candidate = {.remote = conn->asked},
+		.top = stream_take_chain(stream),
+		.own = true,
+	};
 	handle_unref((struct handle *)stream);
 	loop_unlock();
 	return drive_behind(conn);

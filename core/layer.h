@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 
 #include "core/endpoint.h"
+#include "core/trace.h"
 
 enum layer_traits {
 	LAYER_TRANSPORT = 1 << 0, /* owns the kernel's socket */
@@ -77,6 +78,8 @@ struct layer_ops {
 	/* fork(2) is about to happen, or is over: holds every lock of the layer's, lets them go. */
 	void (*hold)(struct layer *layer);
 	void (*let_go)(struct layer *layer);
+	/* What was agreed, once it is ready: for the trace. */
+	void (*tell)(struct layer *layer, trace_hear *hear, void *context);
 	/* Why it failed, in one line; "" if it did not. */
 	const char *(*reason)(struct layer *layer);
 

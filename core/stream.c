@@ -11,6 +11,7 @@
 
 #include "core/host.h"
 #include "core/loop.h"
+#include "core/trace.h"
 #include "core/wait.h"
 
 #define LOOK_NS NS_PER_S /* how often a sleeping thread looks whether the file under the number is another */
@@ -222,6 +223,19 @@ static void go_ahead(struct stream *stream, struct progress *first)
 	atomic_store(&stream->ahead, true);
 }
 
+static void trace_ready(const struct stream *stream)
+{
+	char peer[ADDR_TEXT_MAX];
+	const struct trace_arg args[] = {
+		TRACE_TEXT("host", addr_format_host(&stream->peer, peer)),
+		TRACE_NUMBER("port", addr_port(&stream->peer)),
+	};
+
+	if (trace_on())
+		trace_agreed(trace_new_id(), stream->chain,
+			     stream->deferred ? "handshake" : "ConnectionReceived", 0, now_ns(), args, 2);
+}
+
 /* With stream->shaking. */
 static int shake_on(struct stream *stream, int fd, struct progress *first, struct layer_wants *wants)
 {
@@ -234,8 +248,10 @@ static int shake_on(struct stream *stream, int fd, struct progress *first, struc
 	layer_renumber(stream->chain, fd);
 	go_ahead(stream, first);
 	result = stream->chain->ops->connect(stream->chain, now_ns(), wants);
-	if (result == 0)
+	if (result == 0) {
+		trace_ready(stream);
 		atomic_store(&stream->new, false);
+	}
 	if (result == -EAGAIN && first && first->left > 0)
 		atomic_store(&stream->refused, true);
 	if (result < 0 && result != -EAGAIN && !atomic_exchange(&stream->error, -result)) {

@@ -103,6 +103,30 @@ void tls_session_facts(struct tls_session *session, struct tls_facts *ret)
 	pthread_mutex_unlock(&session->lock);
 }
 
+void tls_session_tell(struct tls_session *session, trace_hear *hear, void *context)
+{
+	struct tls_facts facts;
+
+	tls_session_facts(session, &facts);
+	hear(context,
+	     (const struct trace_arg[]){
+		     TRACE_TEXT("protocol", facts.version),
+		     TRACE_TEXT("ciphersuite", facts.cipher),
+		     TRACE_TEXT("group", facts.group),
+		     TRACE_TEXT("signature", facts.signature),
+		     TRACE_TEXT("alpn", facts.alpn),
+		     TRACE_NUMBER("resumed", facts.resumed),
+		     TRACE_NUMBER("earlyData", facts.early_data),
+		     TRACE_TEXT("identity", facts.identity),
+		     TRACE_TEXT("serverName", facts.server_name),
+		     TRACE_TEXT("peerSubject", facts.peer_subject),
+		     TRACE_TEXT("peerIssuer", facts.peer_issuer),
+		     TRACE_TEXT("peerKey", facts.peer_pin),
+		     TRACE_TEXT("verified", facts.unverified ? "no" : ""),
+	     },
+	     13);
+}
+
 /* --- the chain, for the verifier --- */
 
 static char *append_pem(char *text, const gnutls_datum_t *der)

@@ -621,6 +621,11 @@ static void tls_close(struct layer *layer)
 	free(tls);
 }
 
+static void tls_tell(struct layer *layer, trace_hear *hear, void *context)
+{
+	tls_session_tell(tls_of(layer)->session, hear, context);
+}
+
 static const struct layer_ops tls_ops = {
 	.name = "tls",
 	.traits = LAYER_SECURE | LAYER_STREAM,
@@ -637,6 +642,7 @@ static const struct layer_ops tls_ops = {
 	.quiet = tls_quiet,
 	.hold = tls_hold,
 	.let_go = tls_let_go,
+	.tell = tls_tell,
 	.reason = tls_why,
 	.close = tls_close,
 };

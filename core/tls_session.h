@@ -16,6 +16,7 @@
 
 #include "core/tls_credentials.h"
 #include "core/tls_tickets.h"
+#include "core/trace.h"
 
 #include <sys/uio.h>
 
@@ -149,6 +150,8 @@ struct tls_facts {
 	bool unverified;        /* insecure_no_verify let it pass */
 };
 void tls_session_facts(struct tls_session *session, struct tls_facts *ret);
+/* The same as the trace has them. */
+void tls_session_tell(struct tls_session *session, trace_hear *hear, void *context);
 
 /* Why it failed; "" if it did not.  The text stays valid and unchanged once a call has failed. */
 const char *tls_session_reason(const struct tls_session *session);

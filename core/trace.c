@@ -9,6 +9,7 @@
  * lock is, errno is left alone, and nothing is allocated. */
 #include "core/trace.h"
 #include "core/host.h"
+#include "core/layer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -463,6 +464,46 @@ void trace_event(uint64_t id, const char *category, const char *name, int64_t wh
 {
 	if (trace_on())
 		emit(id, category, name, when, -1, args, n_args);
+}
+
+#define AGREED_MAX 24
+
+struct agreed {
+	uint64_t id;
+	const char *name;
+	int64_t begin, end;
+	struct trace_arg args[AGREED_MAX];
+	unsigned n;
+};
+
+/* trace_hear: texts that do not apply are empty. */
+static void agree(void *context, const struct trace_arg *facts, unsigned n)
+{
+	struct agreed agreed = *(const struct agreed *)context;
+
+	for (unsigned i = 0; i < n && agreed.n < AGREED_MAX; i++)
+		if (!facts[i].text || facts[i].text[0])
+			agreed.args[agreed.n++] = facts[i];
+	if (agreed.begin)
+		trace_span(agreed.id, "tls", agreed.name, agreed.begin, agreed.end, agreed.args, agreed.n);
+	else
+		trace_event(agreed.id, "tls", agreed.name, agreed.end, agreed.args, agreed.n);
+}
+
+void trace_agreed(uint64_t id, struct layer *top, const char *name, int64_t begin, int64_t end,
+		  const struct trace_arg *args, unsigned n_args)
+{
+	struct agreed agreed = {.id = id, .name = name, .begin = begin, .end = end};
+
+	if (!trace_on())
+		return;
+	while (agreed.n < n_args && agreed.n < AGREED_MAX) {
+		agreed.args[agreed.n] = args[agreed.n];
+		agreed.n++;
+	}
+	for (; top; top = top->below)
+		if (top->ops->tell)
+			top->ops->tell(top, agree, &agreed);
 }
 
 void trace_fork_prepare(void)

@@ -34,6 +34,16 @@ void trace_span(uint64_t id, const char *category, const char *name, int64_t beg
 void trace_event(uint64_t id, const char *category, const char *name, int64_t when,
 		 const struct trace_arg *args, unsigned n_args);
 
+/* Is told facts, which are valid during the call. */
+typedef void trace_hear(void *context, const struct trace_arg *facts, unsigned n);
+
+struct layer;
+
+/* What the layers of a chain that is ready agreed on, in category "tls": an interval, or with `begin` 0 the
+ * moment `end`.  `args` come first. */
+void trace_agreed(uint64_t id, struct layer *top, const char *name, int64_t begin, int64_t end,
+		  const struct trace_arg *args, unsigned n_args);
+
 /* pthread_atfork(3): keeps the lock over the fork; the child writes on under its own pid. */
 void trace_fork_prepare(void);
 void trace_fork_parent(void);

@@ -98,32 +98,50 @@ static void add_bar(struct builder *b, struct waterfall_race *race, const struct
 		.end = item->end,
 		.result = result_of(trace_item_text(item, "result", "")),
 		.error = trace_item_text(item, "error", ""),
-		.stack = trace_item_text(item, "stack", ""),
+		.stack = trace_item_text(item, "stack", trace_item_text(item, "protocol", "")),
 	};
 	race->n_bars++;
 	race->raced = true;
 }
 
-static void add_race(struct waterfall_race *race, const struct trace_item *item)
+static void set_title(struct waterfall_race *race, const struct trace_item *item)
 {
 	const char *host = trace_item_text(item, "host", ""), *bracket = strchr(host, ':') ? "[]" : "";
 
 	if (*host)
 		snprintf(race->title, sizeof(race->title), "%.1s%.250s%s:%lld", bracket, host,
 			 *bracket ? "]" : "", (long long)trace_item_number(item, "port", 0));
+}
+
+static void add_race(struct waterfall_race *race, const struct trace_item *item)
+{
+	set_title(race, item);
 	race->winner = trace_item_text(item, "winner", "");
 	race->error = trace_item_text(item, "error", "");
 	race->raced = race->finished = true;
+}
+
+/* Why it failed; of a connection that was accepted, from whom. */
+static const char *reason_of(const struct trace_item *item)
+{
+	static const char *const names[] = {"reason", "error", "peerSubject"};
+	const char *text = "";
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !*text; i++)
+		text = trace_item_text(item, names[i], "");
+	return text;
 }
 
 static void add_mark(struct builder *b, struct waterfall_race *race, const struct trace_item *item)
 {
 	struct waterfall_mark *mark = &b->ret->marks[b->n_marks++];
 
+	if (!race->title[0])
+		set_title(race, item);
 	*mark = (struct waterfall_mark){
 		.category = item->category,
 		.name = item->name,
-		.reason = trace_item_text(item, "reason", trace_item_text(item, "error", "")),
+		.reason = reason_of(item),
 		.when = item->begin,
 	};
 	race->n_marks++;

@@ -18,6 +18,21 @@ static int setup(void **state)
 	return 0;
 }
 
+/* trace_hear: the context is what the peer's subject must be. */
+static void hear(void *context, const struct trace_arg *facts, unsigned n)
+{
+	unsigned i, found = 0;
+
+	for (i = 0; i < n; i++) {
+		if (!strcmp(facts[i].name, "protocol"))
+			assert_string_equal(facts[i].text, "TLS1.3");
+		if (!strcmp(facts[i].name, "peerSubject"))
+			assert_string_equal(facts[i].text, (const char *)context);
+		found += !strcmp(facts[i].name, "protocol") || !strcmp(facts[i].name, "peerSubject");
+	}
+	assert_int_equal(found, 2);
+}
+
 static void both_sides(void **state)
 {
 	static const char *const h2[] = {"h2"};
@@ -48,6 +63,8 @@ static void both_sides(void **state)
 	assert_string_equal(facts.identity, "");
 	assert_string_equal(facts.server_name, "server.example");
 	assert_string_equal(facts.peer_subject, "CN=client");
+	tls_session_tell(pair.client, hear, (void *)(uintptr_t) "CN=server");
+	tls_session_tell(pair.server, hear, (void *)(uintptr_t) "CN=client");
 	fixture_pair_close(&pair);
 }
 

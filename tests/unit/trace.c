@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/layer.h"
 #include "core/trace.h"
 #include "tests/unit/host.h"
 
@@ -377,12 +378,44 @@ static void test_kill(void **state)
 	assert_int_equal(python(files, "assert len({e[\"pid\"] for e in t}) > 1"), 0);
 }
 
+static void tell(struct layer *layer, trace_hear *hear, void *context)
+{
+	const struct trace_arg facts[] = {
+		TRACE_TEXT("protocol", "TLS1.3"), TRACE_TEXT("alpn", ""), TRACE_NUMBER("resumed", 0)};
+
+	(void)layer;
+	hear(context, facts, 3);
+}
+
+/* What does not apply is left out; what knows nothing says nothing. */
+static void test_agreed(void **state)
+{
+	static const struct layer_ops knows = {.name = "tls", .tell = tell}, does_not = {.name = "tcp"};
+	struct layer below = {.ops = &does_not}, top = {.ops = &knows, .below = &below};
+	struct trace_arg order = TRACE_NUMBER("order", 3);
+
+	(void)state;
+	unlink(path);
+	assert_int_equal(trace_open(path, "unit"), 0);
+	trace_agreed(1, &top, "handshake", 1000, 5000, &order, 1);
+	trace_agreed(2, &top, "ConnectionReceived", 0, 5000, NULL, 0);
+	trace_agreed(3, &below, "handshake", 1000, 5000, &order, 1);
+	assert_int_equal(python(path, "t = [e for e in t if e[\"ph\"] != \"M\"]; assert len(t) == 2; "
+				      "assert t[0][\"cat\"] == \"tls\" and t[0][\"dur\"] == 4; "
+				      "assert t[0][\"args\"] == {\"connection\": 1, \"order\": 3, "
+				      "\"protocol\": \"TLS1.3\", \"resumed\": 0}; "
+				      "assert t[1][\"ph\"] == \"i\"; "
+				      "assert t[1][\"name\"] == \"ConnectionReceived\""),
+			 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_off),
 		cmocka_unit_test(test_shape),
 		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_agreed),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_foreign),
 		cmocka_unit_test(test_stolen_descriptor),
