@@ -74,7 +74,8 @@ static int hand_over(struct taps_slot *slot, struct stream *stream)
 	end = relay_start(stream->chain, own, rule_of(stream));
 	if (end >= 0) {
 		result = place_relay(slot, end, own);
-		taps_host->close(end);
+		if (result < 0)
+			taps_host->close(end);
 	}
 	if (end < 0 || result < 0) {
 		taps_host->fd_drop(own);

@@ -125,7 +125,8 @@ struct layer *udp_layer(int fd, const struct taps_addr *remote);
 /* After a failure the kernel keeps a socket half-way (connect(2) would say ECONNABORTED once); a disconnect
  * makes it as new, as the kernel's own failing connect leaves it. */
 void tcp_disconnect(int fd);
-/* The chain's transport lets go of its descriptor, which the caller now has under another number. */
+/* The chain's transport lets go of its descriptor, which is the caller's from here on; fd is its new number,
+ * or -1. */
 void layer_disown(struct layer *top, int fd);
 /* The transport's descriptor changed its number (the file is the same): before the next connect step. */
 void layer_renumber(struct layer *top, int fd);

@@ -135,7 +135,7 @@ int place_hold(struct conn *conn)
 	}
 	async = carry_file(own, pair[0]);
 	taps_host->lock();
-	result = taps_host->slot_replace(slot, pair[0]);
+	result = taps_host->slot_replace(slot, pair[0], false);
 	if (result > 0) {
 		if (async)
 			set_async(conn->app_fd);
@@ -279,7 +279,9 @@ static int put_winner(struct conn *conn, struct attempt *winner)
 		taps_host->slot_options(slot, from, fd);
 	async = carry_file(current_fd(conn), fd);
 	if (!own || conn->app_fd < 0)
-		replaced = taps_host->slot_replace(slot, fd);
+		replaced = taps_host->slot_replace(slot, fd, true);
+	if (replaced > 0 && own)
+		atomic_store(&conn->own_fd, -1);
 	if (replaced < 0) {
 		/* A limit lowered below the number (dup2(2), EBADF): what is under it stays. */
 		taps_host->unlock();
@@ -298,6 +300,8 @@ static int put_winner(struct conn *conn, struct attempt *winner)
 		settle_slot(conn, SLOT_PLAIN);
 	if (secure)
 		stream_placed(stream);
+	else
+		layer_disown(winner->top, -1);
 	taps_host->unlock();
 	return 0;
 }
@@ -323,7 +327,7 @@ static int put_end(struct taps_slot *slot, int from, int end)
 	taps_host->setsockopt(end, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	taps_host->setsockopt(end, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
 	async = carry_file(now, end);
-	result = taps_host->slot_replace(slot, end);
+	result = taps_host->slot_replace(slot, end, true);
 	if (result > 0 && async)
 		set_async(now);
 	return result > 0 ? 0 : result < 0 ? result : -EBADF;
@@ -383,7 +387,7 @@ static int win_relayed(struct conn *conn, struct attempt *winner)
 		taps_host->slot_options(conn->slot, from, own);
 	end = relay_start(winner->top, own, conn->policy.security->rule);
 	result = end < 0 ? end : put_relayed(conn, stream, end);
-	if (end >= 0)
+	if (end >= 0 && result < 0)
 		taps_host->close(end);
 	if (result < 0)
 		stream_released(stream);
@@ -436,7 +440,8 @@ void place_fail(struct conn *conn)
 	taps_host->lock();
 	if (dead >= 0) {
 		async = carry_file(current_fd(conn), dead);
-		taps_host->slot_replace(conn->slot, dead);
+		if (taps_host->slot_replace(conn->slot, dead, true) > 0)
+			dead = -1;
 		if (async)
 			set_async(current_fd(conn));
 	}
@@ -458,12 +463,14 @@ void place_renew(struct taps_slot *slot)
 	taps_host->lock();
 	taps_host->slot_options(slot, taps_host->slot_fd(slot), fd);
 	carry_file(taps_host->slot_fd(slot), fd);
-	taps_host->slot_replace(slot, fd);
+	if (taps_host->slot_replace(slot, fd, true) > 0)
+		fd = -1;
 	slot->own_fd = -1;
 	old = atomic_exchange(&slot->conn, NULL);
 	taps_host->slot_flags(slot, 0, SLOT_DISGUISED | SLOT_LAYERED);
 	taps_host->unlock();
-	taps_host->close(fd);
+	if (fd >= 0)
+		taps_host->close(fd);
 	if (old)
 		stream_released((struct stream *)old);
 }
@@ -473,7 +480,7 @@ void place_restore(struct conn *conn)
 	taps_host->lock();
 	if (carry_file(current_fd(conn), conn->own_fd))
 		set_async(conn->own_fd);
-	taps_host->slot_replace(conn->slot, conn->own_fd);
+	taps_host->slot_replace(conn->slot, conn->own_fd, false);
 	settle_slot(conn, 0);
 	taps_host->unlock();
 }

@@ -24,8 +24,8 @@ void place_restore(struct conn *conn);
  * place.  The caller holds a reference to the slot. */
 void place_renew(struct taps_slot *slot);
 /* Puts a relay's end of its pair under the LAYERED slot's descriptors, which the kernel serves from here on;
- * `own`, the network's socket, answers for options and names.  Returns 0 or -errno.  `end` stays the
- * caller's. */
+ * `own`, the network's socket, answers for options and names.  Returns 0, with `end` closed, or -errno: it
+ * is still the caller's. */
 int place_relay(struct taps_slot *slot, int end, int own);
 /* Closes what conn still holds (own file, far end).  Async-signal-safe. */
 void place_drop(struct conn *conn);

@@ -55,12 +55,13 @@ static bool watcher_run(struct loop_client *client, int64_t now)
 }
 
 /* Who watches for edges has seen "writable", was refused all the same, and would not be told again. */
-static void say_writable(const struct watcher *watcher)
+static void say_writable(struct watcher *watcher)
 {
 	if (!taps_host->slot_hold(watcher->slot, watcher->stream))
 		return;
 	taps_host->lock();
-	taps_host->slot_replace(watcher->slot, watcher->fd);
+	if (taps_host->slot_replace(watcher->slot, watcher->fd, true) > 0)
+		watcher->fd = -1;
 	taps_host->unlock();
 	taps_host->slot_unref(watcher->slot);
 }
@@ -74,7 +75,8 @@ static void watcher_done(struct loop_client *client)
 	if (atomic_load(&stream->refused) && !atomic_load(&stream->new) && !atomic_load(&stream->leaving) &&
 	    atomic_load(&stream->home) == taps_host->process())
 		say_writable(watcher);
-	taps_host->fd_drop(watcher->fd);
+	if (watcher->fd >= 0)
+		taps_host->fd_drop(watcher->fd);
 	handle_unref(&stream->handle);
 	taps_host->free(watcher);
 }

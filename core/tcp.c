@@ -177,8 +177,6 @@ void layer_disown(struct layer *top, int fd)
 {
 	struct tcp *tcp = bottom(top);
 
-	if (!tcp->options.keep)
-		taps_host->fd_drop(tcp->options.fd);
 	tcp->options.keep = true;
 	tcp->options.fd = fd;
 }

@@ -293,37 +293,54 @@ static bool take_out(const struct epoll_reg *reg)
 	return real.epoll_ctl(reg->epfd, EPOLL_CTL_DEL, reg->fd, &none) == 0;
 }
 
-static int replace_one(struct epoll_reg *regs, unsigned n, int fd, int new_fd)
+static void take_out_all(const struct slot *slot, const struct epoll_reg *regs, unsigned n, bool *out)
 {
-	bool out[REGS_MAX] = {false};
-	int cloexec = real.fcntl(fd, F_GETFD, 0);
-	int error = 0;
 	unsigned i;
 
-	if (cloexec < 0)
-		return -errno;
 	for (i = 0; i < n; i++)
-		if (regs[i].fd == fd)
-			out[i] = take_out(&regs[i]);
-	if (real.dup3(new_fd, fd, (cloexec & FD_CLOEXEC) ? O_CLOEXEC : 0) < 0)
-		error = errno;
-	for (i = 0; i < n; i++)
-		if (out[i])
-			real.epoll_ctl(regs[i].epfd, EPOLL_CTL_ADD, fd, &regs[i].event);
-	return -error;
+		out[i] = fdtab_peek(regs[i].fd) == slot && take_out(&regs[i]);
 }
 
-int epollset_replace(struct slot *slot, int new_fd)
+static int replace_one(int fd, int new_fd)
+{
+	int cloexec = real.fcntl(fd, F_GETFD, 0);
+
+	if (cloexec < 0 || real.dup3(new_fd, fd, (cloexec & FD_CLOEXEC) ? O_CLOEXEC : 0) < 0)
+		return -errno;
+	return 0;
+}
+
+int epollset_replace(struct slot *slot, int new_fd, void (*drop)(int fd))
 {
 	struct epoll_reg regs[REGS_MAX];
+	bool out[REGS_MAX];
 	unsigned n = registrations(slot, regs), i;
 	int replaced = 0, result = -EBADF;
 
+	take_out_all(slot, regs, n, out);
 	for (i = 0; i < slot->n_fds; i++) {
 		if (fdtab_peek(slot->fds[i]) != slot)
 			continue;
-		result = replace_one(regs, n, slot->fds[i], new_fd);
+		result = replace_one(slot->fds[i], new_fd);
 		replaced += result == 0;
 	}
+	if (replaced && drop)
+		drop(new_fd);
+	for (i = 0; i < n; i++)
+		if (out[i])
+			real.epoll_ctl(regs[i].epfd, EPOLL_CTL_ADD, regs[i].fd, &regs[i].event);
 	return replaced ? replaced : result;
+}
+
+void epollset_leave(struct slot *slot, int fd)
+{
+	struct epoll_reg regs[REGS_MAX];
+	unsigned n, i;
+
+	fdtab_lock();
+	n = registrations(slot, regs);
+	for (i = 0; i < n; i++)
+		if (regs[i].fd == fd)
+			take_out(&regs[i]);
+	fdtab_unlock();
 }

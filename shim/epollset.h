@@ -34,8 +34,11 @@ static inline bool epollset_layered(void)
  * Where several share the data, the last one registered. */
 int epollset_find(int epfd, uint64_t data, struct epoll_event *ret_armed);
 /* Puts the file behind new_fd under every descriptor of the slot, with the lock held.  FD_CLOEXEC of
- * each and every epoll registration stay.  Returns how many descriptors were replaced, or -errno
- * when none could be. */
-int epollset_replace(struct slot *slot, int new_fd);
+ * each and every epoll registration stay.  Once it is there, and before the registrations are, drop (or
+ * NULL) is called with new_fd.  Returns how many descriptors were replaced, or -errno when none could
+ * be. */
+int epollset_replace(struct slot *slot, int new_fd, void (*drop)(int fd));
+/* fd, the slot's last, is about to be closed, and its file may stay open: takes it out of every set. */
+void epollset_leave(struct slot *slot, int fd);
 
 #endif

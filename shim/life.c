@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shim/epollset.h"
 #include "shim/fdtab.h"
 #include "shim/life.h"
 #include "shim/load.h"
@@ -119,8 +120,12 @@ static void life_ending(int fd, bool parting)
 	if (!slot)
 		return;
 	load_enter();
-	if (fdtab_is_last(slot, fd))
+	if (fdtab_is_last(slot, fd)) {
 		load_core_if_open()->ending(&slot->pub, fd, parting);
+		/* Where the core stays with the connection, the kernel would not do it. */
+		if (!parting)
+			epollset_leave(slot, fd);
+	}
 	load_leave();
 	slot_put(slot);
 	errno = saved;

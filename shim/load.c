@@ -135,9 +135,9 @@ static struct slot *slot_of(struct taps_slot *slot)
 	return (struct slot *)slot;
 }
 
-static int host_replace(struct taps_slot *slot, int fd)
+static int host_replace(struct taps_slot *slot, int fd, bool take)
 {
-	return epollset_replace(slot_of(slot), fd);
+	return epollset_replace(slot_of(slot), fd, take ? drop_fd : NULL);
 }
 
 static void host_ref(struct taps_slot *slot)

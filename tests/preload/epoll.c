@@ -268,6 +268,34 @@ static void bad_arguments(void)
 	finish(&c);
 }
 
+#define MANY 64
+
+/* Who closes a connection at once hears of it no more. */
+static void closed_at_once(void)
+{
+	struct client c = client("closed at once", ECHO);
+	struct epoll_event event = {.events = EPOLLOUT};
+	bool closed[MANY] = {false};
+	int fds[MANY], i, left = MANY, stale = 0;
+
+	for (i = 0; i < MANY; i++) {
+		fds[i] = net_socket(&c.peer, SOCK_NONBLOCK);
+		connect(fds[i], (struct sockaddr *)&c.peer.addr, c.peer.len);
+		event.data.u64 = (uint64_t)i;
+		epoll_ctl(c.set, EPOLL_CTL_ADD, fds[i], &event);
+	}
+	while (left > 0 && epoll_wait(c.set, &event, 1, PATIENCE_MS) == 1) {
+		i = (int)event.data.u64;
+		stale += closed[i];
+		left -= !closed[i];
+		if (!closed[i])
+			close(fds[i]);
+		closed[i] = true;
+	}
+	say("left %d, stale %d", left, stale);
+	finish(&c);
+}
+
 int main(int argc, char **argv)
 {
 	net_start(argc, argv);
@@ -282,6 +310,7 @@ int main(int argc, char **argv)
 	duplicate();
 	other_waits();
 	bad_arguments();
+	closed_at_once();
 	if (net_loses()) {
 		changed_while_connecting();
 		closed_while_connecting();

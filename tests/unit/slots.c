@@ -61,7 +61,7 @@ static void drop(int fd)
 	kept--;
 }
 
-static int replace(struct taps_slot *pub, int fd)
+static int replace(struct taps_slot *pub, int fd, bool take)
 {
 	struct slot *slot = (struct slot *)pub;
 	int replaced = 0;
@@ -77,6 +77,10 @@ static int replace(struct taps_slot *pub, int fd)
 			return -errno;
 		replaced++;
 	}
+	if (replaced && take && fd >= KEPT_BASE)
+		drop(fd);
+	else if (replaced && take)
+		close(fd);
 	return replaced ? replaced : -EBADF;
 }
 
