@@ -9,8 +9,11 @@
 
 #include "core/tls_private.h"
 
-/* Opens a window on one direction.  Returns false if its records must go through GnuTLS. */
-bool tls_direct_begin(struct tls_session *session, bool read);
+/* The first time that so many bytes are at hand makes it worth a second copy of the key, a kilobyte. */
+#define TLS_DIRECT_WORTH 2048
+
+/* Opens a window on one direction; `size` bytes are at hand.  Returns false if records go through GnuTLS. */
+bool tls_direct_begin(struct tls_session *session, bool read, size_t size);
 /* Closes it; GnuTLS goes on where the window ended. */
 void tls_direct_end(struct tls_session *session, bool read);
 /* Before the session goes. */

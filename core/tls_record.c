@@ -214,7 +214,7 @@ static void receive_records(struct tls_session *session, size_t len, bool lent, 
 			    size_t want, size_t *delivered)
 {
 	struct tls_pending *spare = NULL;
-	bool open = !lent && tls_direct_begin(session, true), go_on = true;
+	bool open = !lent && tls_direct_begin(session, true, len), go_on = true;
 
 	while (go_on && *delivered + session->pending_size < want && !session->read_closed) {
 		/* After a warning GnuTLS may have left bytes of what it was lent. */
@@ -227,7 +227,7 @@ static void receive_records(struct tls_session *session, size_t len, bool lent, 
 		if (open)
 			tls_direct_end(session, true);
 		go_on = open_by_gnutls(session, length, to, delivered);
-		open = !lent && go_on && tls_direct_begin(session, true);
+		open = !lent && go_on && tls_direct_begin(session, true, len);
 	}
 	if (open)
 		tls_direct_end(session, true);

@@ -71,7 +71,7 @@ static ssize_t seal_one(struct tls_session *session, struct tls_cursor *from, si
 	if (left < max)
 		max = left;
 	if (!*open)
-		*open = tls_direct_begin(session, false);
+		*open = tls_direct_begin(session, false, left);
 	if (*open && may_seal_directly(session, max))
 		return seal_directly(session, from, max);
 	if (*open)

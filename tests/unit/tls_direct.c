@@ -88,6 +88,9 @@ static void is_used(void **state)
 
 	(void)state;
 	open_pair(&pair, &world.client_options);
+	exchange(&pair, TLS_DIRECT_WORTH - 1 - TLS_DIRECT_OVERHEAD);
+	assert_null(pair.client->sealing.aead);
+	assert_null(pair.server->opening.aead);
 	exchange(&pair, 20000);
 	exchange(&pair, 20000);
 	assert_non_null(pair.client->sealing.aead);
@@ -153,8 +156,8 @@ static void records_by_hand(void **state)
 	(void)state;
 	open_pair(&pair, &world.client_options);
 	for (size_t size = 0; size <= 200; size++) {
-		assert_true(tls_direct_begin(pair.client, false));
-		assert_true(tls_direct_begin(pair.server, true));
+		assert_true(tls_direct_begin(pair.client, false, SIZE_MAX));
+		assert_true(tls_direct_begin(pair.server, true, SIZE_MAX));
 		memcpy(record + TLS_HEADER_SIZE, pattern, size);
 		/* In place, and from elsewhere. */
 		length = tls_direct_seal(&pair.client->sealing, record,
@@ -201,7 +204,7 @@ static void padding(void **state)
 		uint8_t inner[41] = {0};
 
 		inner[0] = round ? 99 : 0;
-		assert_true(tls_direct_begin(pair.client, false));
+		assert_true(tls_direct_begin(pair.client, false, SIZE_MAX));
 		memcpy(nonce, pair.client->sealing.iv, 12);
 		for (int i = 0; i < 8; i++)
 			nonce[11 - i] ^= (uint8_t)(pair.client->sealing.number >> (8 * i));
