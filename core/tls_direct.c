@@ -44,7 +44,9 @@ bool tls_direct_begin(struct tls_session *session, bool read, size_t size)
 	gnutls_datum_t iv, key;
 	uint8_t number[8];
 
-	if (!session->direct || (!direct->aead && size < TLS_DIRECT_WORTH) || gnutls_record_get_state(session->tls, read, NULL, &iv, &key, number) < 0 ||
+	if (!session->direct || (!direct->aead && size < TLS_DIRECT_WORTH))
+		return false;
+	if (gnutls_record_get_state(session->tls, read, NULL, &iv, &key, number) < 0 ||
 	    iv.size != sizeof(direct->iv))
 		return false;
 	if ((!direct->aead || direct->key_size != key.size || memcmp(direct->key, key.data, key.size) != 0) &&
