@@ -2,7 +2,7 @@
  *
  * lookups[] holds answers the application got.  A connect() asks it with an address alone, so each
  * lookup carries a filter word with one bit per address: most of the table is ruled out without
- * touching the addresses.  notes[] holds what was begun and what failed, per name and address; their
+ * touching the addresses.  notes[] holds what failed, per name and address; their
  * names' hashes lie apart for the same reason.  Nothing is allocated; the least recent element makes room. */
 #include "core/names.h"
 #include "core/host.h"
@@ -11,19 +11,15 @@
 #include <string.h>
 
 #define NOTES_MAX 256
-#define SELF_RACE_NS (1 * NS_PER_S)
 #define FAILURE_NS (2 * NS_PER_S)
 
 /* What happened to the attempts at one address of a name. */
 struct note {
-	int64_t begun;  /* when the application began the last attempt; only meant while `failed` is NEVER */
-	int64_t failed; /* when an attempt failed; NEVER if the last one did not */
+	int64_t failed; /* when an attempt failed */
 	int owed;       /* error to report at once, or 0 */
 	char name[NAMES_TEXT_MAX];
 	struct taps_addr addr;
 };
-
-#define NEVER INT64_MIN
 
 static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t last_stamp; /* grows with every change: the order of events where times are equal */
@@ -239,20 +235,6 @@ static struct note *make_note(const struct taps_addr *addr, const char *name)
 	return &notes[at];
 }
 
-void names_note_attempt(const struct taps_addr *addr, const char *name, int64_t now)
-{
-	struct note *note;
-
-	if (!fits(name))
-		return;
-	pthread_mutex_lock(&names_lock);
-	note = make_note(addr, name);
-	note->begun = now;
-	note->failed = NEVER;
-	note->owed = 0;
-	pthread_mutex_unlock(&names_lock);
-}
-
 void names_note_failure(const struct taps_addr *addr, const char *name, int error, int64_t now)
 {
 	struct note *note;
@@ -299,28 +281,9 @@ bool names_failed_lately(const struct taps_addr *addr, const char *name, int64_t
 
 	pthread_mutex_lock(&names_lock);
 	at = find_note(addr, hash_name(name), name);
-	lately = at >= 0 && notes[at].failed != NEVER && now - notes[at].failed <= FAILURE_NS;
+	lately = at >= 0 && now - notes[at].failed <= FAILURE_NS;
 	pthread_mutex_unlock(&names_lock);
 	return lately;
-}
-
-/* An attempt at another address of the same service, under way or not long ago, without failure. */
-static bool is_rival(const struct note *note, const struct taps_addr *addr, int64_t now)
-{
-	return note->failed == NEVER && now - note->begun <= SELF_RACE_NS &&
-	       addr_port(&note->addr) == addr_port(addr) && !addr_equal(&note->addr, addr);
-}
-
-bool names_races_itself(const struct taps_addr *addr, const char *name, int64_t now)
-{
-	uint32_t hash = hash_name(name);
-	bool found = false;
-
-	pthread_mutex_lock(&names_lock);
-	for (unsigned i = 0; i < NOTES_MAX && !found; i++)
-		found = note_is(i, hash, name) && is_rival(&notes[i], addr, now);
-	pthread_mutex_unlock(&names_lock);
-	return found;
 }
 
 void names_fork_prepare(void)

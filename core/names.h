@@ -32,22 +32,16 @@ void names_learn(const char *name, int family, pid_t thread, int64_t now,
  * Returns false if none does. */
 bool names_find(const struct taps_addr *addr, pid_t thread, struct names_entry *ret, bool *ret_ambiguous);
 
-/* Bookkeeping of connects by name, for the two rules of the race's trigger: an application that
- * connects to a second address of a name while or soon after (1 s) an attempt to another one was
- * begun, and did not fail, races by itself; and an address whose attempt failed within a race a
- * moment ago (2 s) fails again at once, once, with that error, so that a loop over the answers ends. */
-void names_note_attempt(const struct taps_addr *addr, const char *name, int64_t now);
-/* (error 0: nothing is owed to a later connect, the address is only left out of races.) */
+/* Bookkeeping of connects by name: an address whose attempt failed within a race a moment ago (2 s) fails
+ * again at once, once, with that error, so that a loop over the answers ends.  (error 0: nothing is owed to a
+ * later connect, the address is only left out of races.) */
 void names_note_failure(const struct taps_addr *addr, const char *name, int error, int64_t now);
-/* Forgets attempts and failures of a name: a connection to it succeeded. */
+/* Forgets the failures of a name: a connection to it succeeded. */
 void names_note_success(const char *name);
 /* The error to report at once for addr, or 0.  Clears it. */
 int names_take_failure(const struct taps_addr *addr, const char *name, int64_t now);
 /* Did an attempt to addr fail within the last moment (2 s), reported or not?  Leaves it as it is. */
 bool names_failed_lately(const struct taps_addr *addr, const char *name, int64_t now);
-/* Did the application begin an attempt to another address of the name within the last second that has
- * not failed? */
-bool names_races_itself(const struct taps_addr *addr, const char *name, int64_t now);
 
 /* pthread_atfork(3): hold the lock over a fork. */
 void names_fork_prepare(void);

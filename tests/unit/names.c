@@ -194,7 +194,7 @@ static void test_bounded(void **state)
 /* A line of the life of one name: at a time something is noted, or asked and the answer known. */
 struct line {
 	int64_t ms;
-	enum { END, ATTEMPT, FAILURE, SUCCESS, RACES, ALONE, TAKES } what;
+	enum { END, FAILURE, SUCCESS, TAKES, LATELY, NOT_LATELY } what;
 	const char *addr;
 	uint16_t port;
 	int error;
@@ -208,12 +208,11 @@ static void play(const struct line *line)
 	int64_t now = line->ms * MS;
 
 	switch (line->what) {
-	case ATTEMPT: names_note_attempt(&at, name, now); break;
 	case FAILURE: names_note_failure(&at, name, line->error, now); break;
 	case SUCCESS: names_note_success(name); break;
-	case RACES: assert_true(names_races_itself(&at, name, now)); break;
-	case ALONE: assert_false(names_races_itself(&at, name, now)); break;
 	case TAKES: assert_int_equal(names_take_failure(&at, name, now), line->error); break;
+	case LATELY: assert_true(names_failed_lately(&at, name, now)); break;
+	case NOT_LATELY: assert_false(names_failed_lately(&at, name, now)); break;
 	case END: break;
 	}
 }
@@ -228,26 +227,6 @@ static void play(const struct line *line)
 static void test_lives(void **state)
 {
 	static const struct line lives[][10] = {
-		/* Two addresses within a second: the application races by itself. */
-		{{0, ALONE, A}, {0, ATTEMPT, A}, {250, RACES, B}, {250, RACES, C}, {250, ALONE, A}},
-		{{0, ATTEMPT, A}, {1000, RACES, B}, {1001, ALONE, B}},
-		/* Mapped forms are the same address. */
-		{{0, ATTEMPT, A}, {10, ALONE, MAPPED_A}},
-		/* Another port is another service. */
-		{{0, ATTEMPT, A}, {10, ALONE, OTHER_PORT}},
-		/* So is another name; case does not matter. */
-		{{0, ATTEMPT, A}, {10, ALONE, B, 0, "m.example"}, {10, ALONE, B, 0, "N.Exemple"},
-		 {10, RACES, B, 0, "N.EXAMPLE"}},
-		/* A loop over the answers: the first has failed, so the second is not a race of its own. */
-		{{0, ATTEMPT, A}, {50, FAILURE, A, ECONNREFUSED}, {60, ALONE, B}},
-		/* Begun again after the failure. */
-		{{0, ATTEMPT, A}, {50, FAILURE, A, ECONNREFUSED}, {60, ATTEMPT, A}, {70, RACES, B}},
-		/* A failure known from a race only never counts as an attempt. */
-		{{0, FAILURE, A, ENETUNREACH}, {10, ALONE, B}},
-		/* A connection was made: what comes next is a new one. */
-		{{0, ATTEMPT, A}, {50, SUCCESS, ANY}, {60, ALONE, B}},
-		/* Success of another name changes nothing. */
-		{{0, ATTEMPT, A}, {50, SUCCESS, .name = "m.example"}, {60, RACES, B}},
 		/* The loop goes on to addresses that failed in the race: each fails at once, once. */
 		{{0, FAILURE, B, ETIMEDOUT}, {0, FAILURE, C, ECONNREFUSED}, {10, TAKES, A, 0},
 		 {10, TAKES, B, ETIMEDOUT}, {10, TAKES, B, 0}, {20, TAKES, C, ECONNREFUSED},
@@ -257,7 +236,13 @@ static void test_lives(void **state)
 		{{0, FAILURE, B, ETIMEDOUT}, {10, TAKES, B, 0, "m.example"}, {10, TAKES, OTHER_PORT}},
 		{{0, FAILURE, B, ETIMEDOUT}, {5, FAILURE, B, ECONNRESET}, {10, TAKES, B, ECONNRESET}},
 		{{0, FAILURE, B, ETIMEDOUT}, {5, SUCCESS, ANY}, {10, TAKES, B, 0}},
-		{{0, FAILURE, B, ETIMEDOUT}, {5, ATTEMPT, B}, {10, TAKES, B, 0}},
+		/* Reported or not, it has failed lately; also in its mapped form, and however it is spelt. */
+		{{0, FAILURE, A, 0}, {10, TAKES, A, 0}, {2000, LATELY, A}, {2001, NOT_LATELY, A}},
+		{{0, FAILURE, A, EIO}, {10, LATELY, MAPPED_A}, {10, LATELY, A, 0, "N.EXAMPLE"}},
+		{{0, FAILURE, A, EIO}, {10, NOT_LATELY, B}, {10, NOT_LATELY, A, 0, "N.Exemple"}},
+		/* Success of another name changes nothing. */
+		{{0, FAILURE, A, EIO}, {5, SUCCESS, .name = "m.example"}, {10, LATELY, A}},
+		{{0, FAILURE, A, EIO}, {5, SUCCESS, ANY}, {10, NOT_LATELY, A}},
 	};
 
 	(void)state;
@@ -270,30 +255,29 @@ static void test_lives(void **state)
 
 static void test_notes_bounded(void **state)
 {
-	struct taps_addr a = addr("192.0.2.1", 80), b = addr("192.0.2.2", 80);
+	struct taps_addr a = addr("192.0.2.1", 80);
 	char name[32];
 
 	(void)state;
 	for (int i = 0; i < 1000; i++) {
 		snprintf(name, sizeof(name), "n%d.example", i);
-		names_note_attempt(&a, name, 0);
+		names_note_failure(&a, name, EIO, 0);
 	}
-	assert_false(names_races_itself(&b, "n0.example", 1));
-	assert_true(names_races_itself(&b, "n999.example", 1));
-	assert_true(names_races_itself(&b, "n900.example", 1));
+	assert_false(names_failed_lately(&a, "n0.example", 1));
+	assert_true(names_failed_lately(&a, "n999.example", 1));
+	assert_true(names_failed_lately(&a, "n900.example", 1));
 }
 
 static void test_long_names_are_ignored(void **state)
 {
-	struct taps_addr a = addr("192.0.2.1", 80), b = addr("192.0.2.2", 80);
+	struct taps_addr a = addr("192.0.2.1", 80);
 	char name[2 * NAMES_TEXT_MAX];
 
 	(void)state;
 	memset(name, 'a', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
-	names_note_attempt(&a, name, 0);
 	names_note_failure(&a, name, EIO, 0);
-	assert_false(names_races_itself(&b, name, 0));
+	assert_false(names_failed_lately(&a, name, 0));
 	assert_int_equal(names_take_failure(&a, name, 0), 0);
 }
 
@@ -306,19 +290,16 @@ static void *worker(void *arg)
 
 	snprintf(name, sizeof(name), "t%d.example", thread);
 	for (int i = 0; i < ROUNDS; i++) {
-		struct taps_addr addrs[2], other;
+		struct taps_addr addrs[2];
 		struct names_entry entry;
 		uint32_t bytes = htonl(0x0a000000u + (uint32_t)(i % 700));
 
 		addr_from_bytes(&addrs[0], AF_INET, &bytes, 80);
 		bytes = htonl(0x0a010000u + (uint32_t)thread);
 		addr_from_bytes(&addrs[1], AF_INET, &bytes, 80);
-		other = addrs[0];
 		names_learn(name, AF_UNSPEC, thread, i, addrs, 2);
 		bad += !names_find(&addrs[0], thread, &entry, NULL) || strcmp(entry.name, name) ||
 		       entry.n != 2;
-		names_note_attempt(&addrs[1], name, i);
-		bad += !names_races_itself(&other, name, i);
 		names_note_failure(&addrs[1], name, EIO, i);
 		bad += names_take_failure(&addrs[1], name, i) != EIO;
 		names_note_success(name);
