@@ -241,8 +241,10 @@ static struct stream *make_stream(struct conn *conn, struct attempt *winner)
 					? make_deferred(conn, chain)
 					: stream_new(chain, &conn->asked, &conn->local);
 
-	if (stream && chain)
+	if (stream && chain) {
+		stream_secured_by(stream, conn->policy.security);
 		winner->top = NULL;
+	}
 	return stream;
 }
 

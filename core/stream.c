@@ -85,6 +85,11 @@ struct stream *stream_deferred(struct layer *take_chain, const struct security *
 	return NULL;
 }
 
+void stream_secured_by(struct stream *stream, const struct security *security)
+{
+	stream->security = security;
+}
+
 void stream_placed(struct stream *stream)
 {
 	layer_disown(stream->chain, -1);
@@ -451,6 +456,24 @@ static int await_relay(const struct stream *stream)
 	return atomic_load(&stream->relayed) ? TAPS_PASS : 0;
 }
 
+/* With TLS 1.3 a server refuses the client's certificate when the client has ended its handshake (RFC 8446
+ * §4.4.2).  The application knows the peer by another port, maybe. */
+static void say_refused_late(struct stream *stream, int fd)
+{
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+	struct taps_addr peer;
+	char text[ADDR_TEXT_MAX];
+
+	if (!stream->security || atomic_load(&stream->error) || atomic_exchange(&stream->said, true) ||
+	    taps_host->getpeername(fd, (struct sockaddr *)&name, &len) != 0 ||
+	    !addr_from_sockaddr(&peer, (struct sockaddr *)&name, len))
+		return;
+	peer = addr_unmap(&peer);
+	wait_say("%s: %s (rule %s)", addr_format(&peer, text), stream->chain->ops->reason(stream->chain),
+		 stream->security->rule);
+}
+
 ssize_t stream_recv(struct stream *stream, int fd, struct msghdr *msg, int flags)
 {
 	ssize_t n;
@@ -458,6 +481,8 @@ ssize_t stream_recv(struct stream *stream, int fd, struct msghdr *msg, int flags
 	do
 		n = receive(stream, fd, msg, flags);
 	while (n == -ESTALE && (n = await_relay(stream)) == 0);
+	if (n == -EPROTO)
+		say_refused_late(stream, fd);
 	return n;
 }
 

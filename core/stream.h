@@ -15,6 +15,8 @@
  * when memory is short. */
 struct stream *stream_new(struct layer *take_chain, const struct taps_addr *peer,
 			  const struct taps_addr *local);
+/* Who secured it, for messages. */
+void stream_secured_by(struct stream *stream, const struct security *security);
 /* The same for an accepted connection whose handshake is still to come, at first use. */
 struct stream *stream_accepted(struct layer *take_chain, const struct security *security,
 			       const struct taps_addr *peer);

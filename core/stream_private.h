@@ -14,7 +14,7 @@ struct stream_turns;
 struct stream {
 	struct handle handle;
 	struct layer *chain;             /* NULL: the bytes are the kernel's alone */
-	const struct security *security; /* of an accepted connection */
+	const struct security *security; /* NULL: a rule has no part in it */
 	pthread_mutex_t shaking;         /* held by the one who drives the handshake */
 	_Atomic(const void *) shaker;    /* that thread, by an address of its own */
 	_Atomic bool new;        /* the handshake is still to come */
@@ -25,6 +25,7 @@ struct stream {
 	int watch_fd;            /* its descriptor; with the loop's lock */
 	_Atomic bool let_go;     /* the slot let it go */
 	_Atomic int error;       /* of the handshake, for good */
+	_Atomic bool said;       /* a refusal after the handshake was reported */
 	_Atomic pid_t user;      /* the process that made it or used it last */
 	_Atomic bool ended;
 	_Atomic bool heard;      /* what the peer sends unasked has come; bytes after it have */

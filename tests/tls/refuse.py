@@ -211,7 +211,7 @@ CASES = [
 ]
 
 # With TLS 1.3 the server judges the client's certificate when the handshake is over for the client (RFC 8446 §4.4.2):
-# connect(2) succeeds, what is sent is not taken, and read(2) fails.
+# connect(2) succeeds, what is sent is not taken, and read(2) fails, with a line that says why.
 LATE = [
     ("client certificate missing", s_server("fine", "-Verify", "1"), ""),
     ("client certificate of another authority", s_server("fine", "-Verify", "1", "-verify_return_error", "-CAfile",
@@ -317,7 +317,7 @@ def judge(case, peer, config, rule):
             REASONS.append((case[0], done.stderr.strip()))
 
 
-def judge_late(case, peer, config):
+def judge_late(case, peer, config, rule):
     for mode in [], ["wait"]:
         done = attempt(config, HOST, str(peer.port), *mode)
         said = re.findall(r"^(connect|read) (\S+)$", done.stdout, re.M)
@@ -326,6 +326,9 @@ def judge_late(case, peer, config):
             wrong = f"says {said}"
         elif MARKER.encode() in peer.was_told():
             wrong = "the peer was told"
+        elif not re.fullmatch(rf"tapsrun: {re.escape(ADDRESS)}:{peer.port}: .*alert.* \(rule {re.escape(rule)}\)\n",
+                              done.stderr):
+            wrong = f"standard error is [{done.stderr}]"
         name = f"refused late: {case[0]}{', not blocking' if mode else ''}"
         sys.stdout.write(f"not ok {name} # {wrong}\n" if wrong else f"ok {name}\n")
         sys.stdout.flush()
@@ -445,7 +448,8 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         jobs = [pool.submit(judge, case, peer, config, f"{config}:{FIRST_LINE + i}")
                 for i, (case, peer) in enumerate(zip(CASES, peers))]
-        jobs += [pool.submit(judge_late, case, peer, config) for case, peer in zip(LATE, peers[len(CASES):])]
+        jobs += [pool.submit(judge_late, case, peers[i], config, f"{config}:{FIRST_LINE + i}")
+                 for i, case in enumerate(LATE, len(CASES))]
         for job in jobs:
             job.result()
     for peer in peers:
