@@ -14,6 +14,7 @@ import time
 
 MARKER = os.environ.get("MARKER", "marker").encode()
 PATIENCE = 12
+SIZE = int(sys.argv[5])
 polls = 0
 
 
@@ -28,7 +29,10 @@ def connected(way, host, port, source):
     if source:
         sock.bind((source, 0))
     sock.settimeout(PATIENCE)
-    if way in NON_BLOCKING:
+    if way == "fast_open":
+        sock.settimeout(None)
+        sock.sendto(b"%08d" % SIZE, socket.MSG_FASTOPEN, info[4])
+    elif way in NON_BLOCKING:
         sock.setblocking(False)
         result = sock.connect_ex(info[4])
         if result not in (0, errno.EINPROGRESS):
@@ -74,6 +78,12 @@ def expect(sock, want):
 
 def blocking(sock, data):
     sock.sendall(data)
+    expect(sock, data)
+
+
+def fast_open(sock, data):
+    """The first bytes came with the connect."""
+    sock.sendall(data[8:])
     expect(sock, data)
 
 
@@ -255,7 +265,7 @@ NON_BLOCKING = {"polling", "edges", "poll_greeted"}
 
 def main():
     global polls
-    host, port, count, way, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5])
+    host, port, count, way, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], SIZE
     extra = sys.argv[6] if len(sys.argv) > 6 else ""
     for number in range(count):
         polls = 0

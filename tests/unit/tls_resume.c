@@ -203,6 +203,7 @@ static void tickets_of_1_2(void **state)
 	struct tls_options c12 = world.client_options, s12 = world.server_options;
 	struct tls_credentials *c, *s;
 	struct tls_ticket tickets[2];
+	struct fixture_pair pair;
 
 	(void)state;
 	c12.allowed_security_protocols = s12.allowed_security_protocols = TLS_VERSION_1_2;
@@ -210,6 +211,9 @@ static void tickets_of_1_2(void **state)
 	s = fixture_credentials(&s12);
 	assert_int_equal(get_tickets(c, s, tickets, 2), 1);
 	assert_true(resumes(c, s, "server.example", &tickets[0]));
+	fixture_pair_with(&pair, c, s, "server.example", &tickets[0]);
+	assert_int_equal(tls_session_early_room(pair.client), 0);
+	fixture_pair_close(&pair);
 	tls_ticket_free(&tickets[0]);
 	tls_credentials_unref(c);
 	tls_credentials_unref(s);
