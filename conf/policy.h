@@ -18,6 +18,7 @@ struct conf;
 struct conf_sources {
 	const char *system_dir;      /* $sysconfdir/taps */
 	const char *user_dir;        /* $XDG_CONFIG_HOME/taps or ~/.config/taps */
+	bool user_secures;           /* it is known to be there and to hold rules that secure */
 	const char *const *programs; /* names of the application, most specific first; NULL-terminated */
 	const char *file;            /* tapsrun -c */
 	const char *const *options;  /* tapsrun -o key=value; NULL-terminated */

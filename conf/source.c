@@ -162,10 +162,11 @@ static bool is_program_name(const char *name)
 	return *name != '\0' && *name != '.' && !strchr(name, '/') && strlen(name) <= PROGRAM_NAME_MAX;
 }
 
-/* A directory of another user's, into which this one cannot look, holds nothing of this user's. */
+/* A directory of another user's, into which this one cannot look, holds nothing of this user's: unless it did
+ * when this one was still the other. */
 static bool is_foreign(const struct conf_sources *sources, enum layer_rank rank, int error)
 {
-	return error == -EACCES && (rank == LAYER_USER || rank == LAYER_USER_APP) &&
+	return error == -EACCES && !sources->user_secures && (rank == LAYER_USER || rank == LAYER_USER_APP) &&
 	       faccessat(AT_FDCWD, sources->user_dir, X_OK, AT_EACCESS) < 0;
 }
 

@@ -145,8 +145,8 @@ struct taps_host {
 	 * every epoll set, duplicates, puts them back (epoll_ctl(2), dup(2)); carries over
 	 * FD_CLOEXEC of each.  With `take` fd, which may be one of fd_keep's, is closed on success before
 	 * they are put back: who hears of the new file may close its own at once, and must not hear of it
-	 * any more (epoll(7), Q6).  Else, and on failure, it stays open and the caller's.  With the lock held.
-	 * Returns the number of descriptors replaced, or -errno. */
+	 * any more (epoll(7), Q6).  Else, and on failure, it stays open and the caller's.  With the lock
+	 * held.  Returns the number of descriptors replaced, or -errno. */
 	int (*slot_replace)(struct taps_slot *slot, int fd, bool take);
 	/* Sets on `fd` the socket options that the application set on the slot, reading them from the
 	 * file behind `from` (the slot's original file).  Best effort: an option that the other family's

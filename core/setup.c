@@ -56,6 +56,14 @@ static const char *user_dir(char *buf, size_t size)
 	return n > 0 && (size_t)n < size ? buf : NULL;
 }
 
+/* The shim found so when the process, or the one that executed it, began. */
+static bool is_known_to_secure(const char *dir)
+{
+	const char *known = setup_variable("TAPS_USER");
+
+	return known && strcmp(known, dir) == 0;
+}
+
 static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -130,9 +138,11 @@ static int read_configuration(struct conf **ret, struct conf_error *problem)
 	const char *text = setup_variable("TAPS_OPTIONS"), **options = split_options(text ? text : "");
 	const char *names[NAMES_MAX + 1];
 	char dir[PATH_MAX], exe[PATH_MAX], arguments[PATH_MAX];
+	const char *user = user_dir(dir, sizeof(dir));
 	struct conf_sources sources = {
 		.system_dir = TAPS_SYSCONFDIR,
-		.user_dir = user_dir(dir, sizeof(dir)),
+		.user_dir = user,
+		.user_secures = user && is_known_to_secure(user),
 		.programs = names,
 		.file = setup_variable("TAPS_CONFIG"),
 		.options = options,

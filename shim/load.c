@@ -25,6 +25,7 @@
 #include "shim/life.h"
 #include "shim/opt.h"
 #include "shim/real.h"
+#include "shim/secured.h"
 
 #define CORE_NAME "libtaps-core.so"
 #define SHARED_SIZE 32768 /* what children tell their parent */
@@ -34,7 +35,7 @@ char *const *load_environment;
 /* What is kept of the environment: programs write over the original strings (setproctitle). */
 static const char *const kept_names[] = {
 	"LD_PRELOAD", "TAPS_CONFIG", "TAPS_OPTIONS", "TAPS_TRACE", "TAPS_VERBOSE",
-	"HOME",	      "XDG_CONFIG_HOME",
+	"TAPS_USER",  "HOME",	     "XDG_CONFIG_HOME",
 };
 #define N_KEPT (sizeof(kept_names) / sizeof(kept_names[0]))
 static char *kept_environment[N_KEPT + 1];
@@ -415,6 +416,23 @@ void load_unset(char **environment, const char *name)
 	*to = NULL;
 }
 
+/* A process that gives up the user it was started by, or is executed after that, cannot read the user's files
+ * any more: it must know that there were some. */
+static void note_user(void)
+{
+	static const char name[] = "TAPS_USER=";
+	static char text[sizeof(name) + PATH_MAX];
+	size_t n = 0;
+
+	if (!load_environment || load_get(load_environment, "TAPS_USER") ||
+	    !secured_by_user(text + sizeof(name) - 1, PATH_MAX))
+		return;
+	memcpy(text, name, sizeof(name) - 1);
+	while (kept_environment[n])
+		n++;
+	kept_environment[n] = text;
+}
+
 /* Decimal digits at *text; leaves *text behind them and one separator. */
 static unsigned long number(const char **text)
 {
@@ -501,6 +519,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	fdtab_adopt_process();
 	hello(envp);
 	keep_environment(envp);
+	note_user();
 	host.shared = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	host.shared_size = host.shared == MAP_FAILED ? 0 : SHARED_SIZE;
 	started_as = fdtab_process();

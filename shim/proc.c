@@ -24,7 +24,8 @@
 
 extern char **environ;
 
-static const char *const inherited[] = {"TAPS_CONFIG", "TAPS_OPTIONS", "TAPS_TRACE", "TAPS_VERBOSE"};
+static const char *const inherited[] = {"TAPS_CONFIG", "TAPS_OPTIONS", "TAPS_TRACE", "TAPS_VERBOSE",
+					"TAPS_USER"};
 #define N_INHERITED (sizeof(inherited) / sizeof(inherited[0]))
 
 #define SHIM_NAME "libtaps-shim.so"

@@ -21,8 +21,9 @@ static bool may_secure(const char *text)
 	return strstr(text, "security") || strstr(text, "include");
 }
 
-/* A file that is there and cannot be read may say anything. */
-static bool file_may_secure(const char *path)
+/* A file that is there and cannot be read may say anything.  Whether one is there cannot be known where a
+ * folder may not be looked into: then `unknown` is the answer. */
+static bool file_may_secure(const char *path, bool unknown)
 {
 	char buf[8192 + 1];
 	bool found = false;
@@ -31,7 +32,7 @@ static bool file_may_secure(const char *path)
 	int fd;
 
 	if (stat(path, &st) != 0)
-		return errno != ENOENT && errno != ENOTDIR;
+		return errno == EACCES ? unknown : errno != ENOENT && errno != ENOTDIR;
 	if (S_ISDIR(st.st_mode))
 		return true;
 	fd = (int)kernel_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
@@ -47,14 +48,38 @@ static bool file_may_secure(const char *path)
 	return found;
 }
 
-static bool below_may_secure(const char *folder, const char *name)
+static bool below_may_secure(const char *folder, const char *name, bool unknown)
 {
 	char path[PATH_MAX];
 
-	if (!folder)
-		return false;
 	return snprintf(path, sizeof(path), "%s%s", folder, name) >= (int)sizeof(path) ||
-	       file_may_secure(path);
+	       file_may_secure(path, unknown);
+}
+
+/* The user's folder (core/setup.c reads its files).  Returns false if there is none. */
+static bool user_folder(char *buf, size_t size)
+{
+	const char *base = load_get(load_environment, "XDG_CONFIG_HOME");
+	const char *home = load_get(load_environment, "HOME");
+
+	if (base && *base == '/')
+		return snprintf(buf, size, "%s/taps", base) < (int)size;
+	return home && *home == '/' && snprintf(buf, size, "%s/.config/taps", home) < (int)size;
+}
+
+static bool user_may_secure(void)
+{
+	char folder[PATH_MAX];
+
+	if (load_get(load_environment, "TAPS_USER"))
+		return true;
+	return user_folder(folder, sizeof(folder)) && (below_may_secure(folder, "/taps.conf", false) ||
+						       below_may_secure(folder, "/apps", false));
+}
+
+const char *secured_by_user(char *buf, size_t size)
+{
+	return user_may_secure() && user_folder(buf, size) ? buf : NULL;
 }
 
 /* Without the core: is there anything that might secure?  No memory, no lock. */
@@ -63,11 +88,49 @@ static bool configuration_may_secure(void)
 	const char *file = load_get(load_environment, "TAPS_CONFIG");
 	const char *options = load_get(load_environment, "TAPS_OPTIONS");
 
-	return (file && file_may_secure(file)) || (options && may_secure(options)) ||
-	       below_may_secure(TAPS_SYSCONFDIR, "/system.conf") ||
-	       below_may_secure(TAPS_SYSCONFDIR, "/apps") ||
-	       below_may_secure(load_get(load_environment, "XDG_CONFIG_HOME"), "/taps/apps") ||
-	       below_may_secure(load_get(load_environment, "HOME"), "/.config/taps/apps");
+	return (file && file_may_secure(file, true)) || (options && may_secure(options)) ||
+	       below_may_secure(TAPS_SYSCONFDIR, "/system.conf", true) ||
+	       below_may_secure(TAPS_SYSCONFDIR, "/apps", true) || user_may_secure();
+}
+
+/* Afterwards the files may be out of reach, and what they say is still the policy. */
+static void read_before(void)
+{
+	int saved = errno;
+
+	if (!load_core_if_open() && !load_inside() && configuration_may_secure())
+		load_core();
+	errno = saved;
+}
+
+int hook_chroot(const char *path)
+{
+	read_before();
+	return real.chroot(path);
+}
+
+int hook_setuid(uid_t user)
+{
+	read_before();
+	return real.setuid(user);
+}
+
+int hook_seteuid(uid_t user)
+{
+	read_before();
+	return real.seteuid(user);
+}
+
+int hook_setreuid(uid_t user, uid_t effective)
+{
+	read_before();
+	return real.setreuid(user, effective);
+}
+
+int hook_setresuid(uid_t user, uid_t effective, uid_t saved)
+{
+	read_before();
+	return real.setresuid(user, effective, saved);
 }
 
 static void say(const char *format, ...)
