@@ -174,6 +174,17 @@ static void test_down(void **state)
 	assert_true(has("192.0.2.1/24 d0"));
 }
 
+/* The kernel takes its time until a link has its carrier, or an address leaves the tentative state. */
+static bool eventually(const char *line)
+{
+	for (int i = 0; i < 60; i++) {
+		if (has(line))
+			return true;
+		usleep(50000);
+	}
+	return false;
+}
+
 /* The other end of the cable is down: up, but without carrier. */
 static void test_no_carrier(void **state)
 {
@@ -184,18 +195,7 @@ static void test_no_carrier(void **state)
 	ip("addr add 192.0.2.1/24 dev v0");
 	assert_int_equal(count(), 2);
 	ip("link set v1 up");
-	assert_true(has("192.0.2.1/24 v0"));
-}
-
-/* Waits until an address leaves the tentative state or fails. */
-static bool eventually(const char *line)
-{
-	for (int i = 0; i < 60; i++) {
-		if (has(line))
-			return true;
-		usleep(50000);
-	}
-	return false;
+	assert_true(eventually("192.0.2.1/24 v0"));
 }
 
 static void test_tentative(void **state)
