@@ -199,6 +199,7 @@ static int add_security(struct conn *conn, struct attempt *attempt)
 		.port = addr_port(&remote),
 		.ticket_used = &conn->ticket_used,
 		.replayable = is_replayable(conn),
+		.any_fd = true,
 	};
 	struct layer *top = secure_layer(conn->policy.security, SECURE_CLIENT, &peer, attempt->top, reason);
 

@@ -21,7 +21,8 @@ enum layer_traits {
 	LAYER_SECURE = 1 << 3,    /* what passes below is encrypted and authenticated */
 };
 
-/* What a layer waits for before it can go on; `fd` is always the transport's. */
+/* What a layer waits for before it can go on; `fd` is the transport's, unless secure_peer.any_fd allows
+ * another. */
 struct layer_wants {
 	int fd;
 	short events;     /* of poll(2) */

@@ -114,7 +114,8 @@ static void renumber_own(struct conn *conn, int fd)
 
 		if (attempt->own && attempt->top) {
 			layer_renumber(attempt->top, fd);
-			attempt->wants.fd = fd;
+			if (attempt->wants.fd == conn->app_fd)
+				attempt->wants.fd = fd;
 		}
 	}
 }

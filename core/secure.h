@@ -30,6 +30,7 @@ struct secure_peer {
 	 * the layer's first connect() above a ready transport, or its end. */
 	bool *ticket_used;
 	bool replayable; /* client: the application's data may arrive more than once (RFC 9622 §9.1.3.4) */
+	bool any_fd;     /* who drives the handshake waits for whatever descriptor the layer names */
 };
 
 /* What libtaps-tls.so offers.  Thread-safe. */

@@ -37,6 +37,8 @@ struct tls {
 	bool finished; /* close_notify was queued */
 	int error;     /* handshake: for good */
 	int shaking;   /* the handshake's descriptor */
+	bool any_fd;   /* the verifier is waited for by who drives the handshake */
+	struct tls_verifier verifier;
 	pthread_mutex_t recv_lock;
 	pthread_mutex_t send_lock;
 	_Atomic bool gone;  /* another process has the session */
@@ -171,13 +173,29 @@ static int begin_handshake(struct tls *tls, int64_t now)
 }
 
 /* The external verifier gets the chain on its standard input and says yes by exit status 0. */
-static void run_verifier(struct tls *tls)
+static void ask_verifier(struct tls *tls)
 {
-	char *chain = tls_session_chain_pem(tls->session), line[200] = "out of memory";
-	bool accepted = chain && tls_verifier_ask(tls->context, chain, line, sizeof(line));
+	char *chain = tls_session_chain_pem(tls->session);
 
+	if (!chain || tls_verifier_ask(tls->context, chain, &tls->verifier) < 0)
+		tls_session_verifier_said(tls->session, false, "the verifier cannot be run");
 	free(chain);
-	tls_session_verifier_said(tls->session, accepted, line);
+}
+
+/* Returns false while there is no verdict yet. */
+static bool is_verified(struct tls *tls)
+{
+	char line[200] = "";
+	int verdict;
+
+	if (tls->verifier.answer < 0)
+		ask_verifier(tls);
+	if (tls->verifier.answer < 0)
+		return true;
+	verdict = tls_verifier_hear(&tls->verifier, !tls->any_fd, line, sizeof(line));
+	if (verdict != -EAGAIN)
+		tls_session_verifier_said(tls->session, verdict == 1, line);
+	return verdict != -EAGAIN;
 }
 
 /* The kernel takes nothing more: the peer may have said why before it went. */
@@ -198,13 +216,15 @@ static int shake(struct tls *tls, int fd, int64_t now)
 
 	tls->shaking = fd;
 	result = tls->deadline == 0 ? begin_handshake(tls, now) : TLS_WANT_INPUT;
+	if (tls->verifier.answer >= 0)
+		result = TLS_WANT_VERIFIER;
 	while (result >= 0 && result != TLS_DONE && progress) {
 		int sent = tls_flush(&tls->layer, fd);
 
 		if (sent < 0 && sent != -EAGAIN)
 			return last_words(tls, fd, sent);
-		if (result == TLS_WANT_VERIFIER)
-			run_verifier(tls);
+		if (result == TLS_WANT_VERIFIER && !is_verified(tls))
+			return result;
 		result = handshake_input(tls, fd, &progress);
 	}
 	return result;
@@ -260,6 +280,7 @@ static int tls_connect(struct layer *layer, int64_t now, struct layer_wants *wan
 		return tls->error;
 	if (defers(tls, fd)) {
 		wants->deferred = true;
+		tls->any_fd = false;
 		return 0;
 	}
 	result = tls->ready ? TLS_DONE : shake(tls, fd, now);
@@ -275,8 +296,12 @@ static int tls_connect(struct layer *layer, int64_t now, struct layer_wants *wan
 	*wants = (struct layer_wants){
 		.fd = fd, .events = POLLIN, .deadline = tls->deadline, .securing = true,
 	};
-	if (tls_out_left(&tls->out))
+	if (result == TLS_WANT_VERIFIER)
+		wants->fd = tls->verifier.answer;
+	else if (tls_out_left(&tls->out))
 		wants->events |= POLLOUT;
+	if (result == TLS_WANT_VERIFIER && tls->verifier.end < wants->deadline)
+		wants->deadline = tls->verifier.end;
 	return -EAGAIN;
 }
 
@@ -611,6 +636,7 @@ static void tls_close(struct layer *layer)
 {
 	struct tls *tls = tls_of(layer);
 
+	tls_verifier_stop(&tls->verifier);
 	tls_session_free(tls->session);
 	pthread_mutex_destroy(&tls->recv_lock);
 	pthread_mutex_destroy(&tls->send_lock);
@@ -666,6 +692,8 @@ struct layer *tls_layer(struct tls_session *session, struct layer *below, int64_
 	tls->port = peer->port;
 	tls->ticket_used = peer->ticket_used;
 	tls->replayable = peer->replayable;
+	tls->any_fd = peer->any_fd;
+	tls->verifier.answer = -1;
 	tls->timeout = timeout;
 	tls->lowat = 1;
 	pthread_mutex_init(&tls->recv_lock, NULL);

@@ -78,43 +78,74 @@ static int start(const char *command, int chain)
 	return ends[0];
 }
 
-/* Its answer within the time, or nothing. */
-static int listen_to(int pipe, unsigned timeout, char *verdict)
-{
-	struct pollfd answer = {.fd = pipe, .events = POLLIN};
-	pid_t group;
-	int ready;
-
-	if (taps_host->read(pipe, &group, sizeof(group)) != sizeof(group))
-		return -1;
-	ready = taps_host->poll(&answer, 1, (int)timeout);
-	if (ready > 0 && taps_host->read(pipe, verdict, 1) != 1)
-		*verdict = 0;
-	/* Whoever still has the pipe's other end is of that group. */
-	if (ready == 0)
-		kill(-group, SIGKILL);
-	return ready;
-}
-
-bool tls_verifier_ask(struct secure_context *context, const char *chain, char *line, size_t size)
+int tls_verifier_ask(struct secure_context *context, const char *chain, struct tls_verifier *ret)
 {
 	const char *command;
 	unsigned timeout;
-	char verdict = 0;
-	int file, pipe, ready = -1;
+	int file = chain_file(chain), answer;
 
+	*ret = (struct tls_verifier){.answer = -1};
 	command = tls_context_verifier(context, &timeout);
-	file = chain_file(chain);
-	if (file < 0) {
-		snprintf(line, size, "the verifier cannot be run");
-		return false;
-	}
-	pipe = start(command, file);
+	if (file < 0)
+		return -EIO;
+	answer = start(command, file);
 	taps_host->close(file);
-	if (pipe >= 0) {
-		ready = listen_to(pipe, timeout, &verdict);
-		taps_host->close(pipe);
-	}
-	snprintf(line, size, ready == 0 ? "no answer in time" : "not this certificate");
-	return verdict == 'Y';
+	answer = answer < 0 ? -EIO : taps_host->fd_keep(answer);
+	if (answer < 0)
+		return answer;
+	taps_host->fcntl(answer, F_SETFL, O_NONBLOCK);
+	ret->answer = answer;
+	ret->end = now_ns() + timeout * NS_PER_MS;
+	return 0;
+}
+
+/* Whoever still has the pipe's other end is of that group. */
+static void end(struct tls_verifier *verifier, bool kill_it)
+{
+	if (kill_it && verifier->group > 0)
+		kill(-verifier->group, SIGKILL);
+	taps_host->fd_drop(verifier->answer);
+	verifier->answer = -1;
+}
+
+void tls_verifier_stop(struct tls_verifier *verifier)
+{
+	if (verifier->answer >= 0)
+		end(verifier, true);
+}
+
+static int left_ms(int64_t end)
+{
+	int64_t left = end - now_ns();
+
+	return left > 0 ? (int)(left / NS_PER_MS) + 1 : 0;
+}
+
+/* As read(2), up to the verifier's end if it waits. */
+static ssize_t listen_to(const struct tls_verifier *verifier, void *buf, size_t size, bool waits)
+{
+	struct pollfd answer = {.fd = verifier->answer, .events = POLLIN};
+	ssize_t n;
+
+	do
+		n = taps_host->read(verifier->answer, buf, size);
+	while (n < 0 && (errno == EINTR || (errno == EAGAIN && waits && now_ns() < verifier->end &&
+					    taps_host->poll(&answer, 1, left_ms(verifier->end)) != 0)));
+	return n;
+}
+
+int tls_verifier_hear(struct tls_verifier *verifier, bool waits, char *line, size_t size)
+{
+	ssize_t n = sizeof(verifier->group);
+	char verdict = 0;
+
+	if (verifier->group == 0)
+		n = listen_to(verifier, &verifier->group, sizeof(verifier->group), waits);
+	if (n == sizeof(verifier->group))
+		n = listen_to(verifier, &verdict, 1, waits);
+	if (n < 0 && now_ns() < verifier->end)
+		return -EAGAIN;
+	snprintf(line, size, n < 0 ? "no answer in time" : "not this certificate");
+	end(verifier, n < 0);
+	return n == 1 && verdict == 'Y';
 }
