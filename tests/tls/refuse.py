@@ -210,15 +210,20 @@ CASES = [
     ("both families, wrong name", server("elsewhere"), "", "EPROTO", "not for healthy.test", "healthy.test"),
 ]
 
-# With TLS 1.3 the server judges the client's certificate when the handshake is over for the client (RFC 8446 §4.4.2):
-# connect(2) succeeds, what is sent is not taken, and read(2) fails, with a line that says why.
+# What goes wrong once the handshake is over, for the client at least: with TLS 1.3 the server judges the client's
+# certificate then (RFC 8446 §4.4.2).  connect(2) succeeds, and read(2) fails, with a line that says why.
 LATE = [
-    ("client certificate missing", s_server("fine", "-Verify", "1"), ""),
+    ("client certificate missing", s_server("fine", "-Verify", "1"), "", "EPROTO", "alert"),
     ("client certificate of another authority", s_server("fine", "-Verify", "1", "-verify_return_error", "-CAfile",
                                                          good.pem),
-     f'clientCertificate = ( {{ certificate = "{other.issue("she", FINE, key=key)}"; key = "{key}"; }} ); '),
+     f'clientCertificate = ( {{ certificate = "{other.issue("she", FINE, key=key)}"; key = "{key}"; }} ); ', "EPROTO",
+     "alert"),
     ("client certificate expired", s_server("fine", "-Verify", "1", "-verify_return_error", "-CAfile", good.pem),
-     f'clientCertificate = ( {{ certificate = "{made["expired"]}"; key = "{key}"; }} ); '),
+     f'clientCertificate = ( {{ certificate = "{made["expired"]}"; key = "{key}"; }} ); ', "EPROTO", "alert"),
+    ("clear text behind the handshake", bad.tls_then(bad.context(made["fine"], key), HTTP), "", "EPROTO", "TLS|record"),
+    ("a record that was never encrypted", bad.tls_then(bad.context(made["fine"], key), bad.record(23, b"x" * 100)), "",
+     "EPROTO", "decrypt"),
+    ("an alert in clear", bad.tls_then(bad.context(made["fine"], key), ALERT), "", "EPROTO", ""),
 ]
 
 # --- running them ----------------------------------------------------------------------------------------------
@@ -322,12 +327,12 @@ def judge_late(case, peer, config, rule):
         done = attempt(config, HOST, str(peer.port), *mode)
         said = re.findall(r"^(connect|read) (\S+)$", done.stdout, re.M)
         wrong = ""
-        if said != [("connect", "done"), ("read", "EPROTO")]:
+        if said != [("connect", "done"), ("read", case[3])]:
             wrong = f"says {said}"
         elif MARKER.encode() in peer.was_told():
             wrong = "the peer was told"
-        elif not re.fullmatch(rf"tapsrun: {re.escape(ADDRESS)}:{peer.port}: .*alert.* \(rule {re.escape(rule)}\)\n",
-                              done.stderr):
+        elif not re.fullmatch(rf"tapsrun: {re.escape(ADDRESS)}:{peer.port}: .*({case[4]}).* "
+                              rf"\(rule {re.escape(rule)}\)\n", done.stderr):
             wrong = f"standard error is [{done.stderr}]"
         name = f"refused late: {case[0]}{', not blocking' if mode else ''}"
         sys.stdout.write(f"not ok {name} # {wrong}\n" if wrong else f"ok {name}\n")

@@ -1,4 +1,5 @@
 """Peers that misbehave: each is a function of the accepted socket, and returns what the application sent."""
+import os
 import socket
 import ssl
 import struct
@@ -65,6 +66,17 @@ def converse(sock, session, incoming, outgoing, mutate):
             if not more:
                 return said
             incoming.write(more)
+
+
+def tls_then(made, data):
+    """A handshake as it should be, and these bytes behind it, as they are."""
+    def serve(sock):
+        with made.wrap_socket(sock, server_side=True) as session:
+            os.write(session.fileno(), data)
+            with socket.socket(fileno=session.detach()) as bare:
+                bare.settimeout(PATIENCE)
+                return drain(bare)
+    return serve
 
 
 def drain(sock):
