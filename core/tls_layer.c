@@ -215,9 +215,8 @@ static int shake(struct tls *tls, int fd, int64_t now)
 	int result;
 
 	tls->shaking = fd;
-	result = tls->deadline == 0 ? begin_handshake(tls, now) : TLS_WANT_INPUT;
-	if (tls->verifier.answer >= 0)
-		result = TLS_WANT_VERIFIER;
+	result = tls->verifier.answer >= 0 ? TLS_WANT_VERIFIER : TLS_WANT_INPUT;
+	result = tls->deadline == 0 ? begin_handshake(tls, now) : result;
 	while (result >= 0 && result != TLS_DONE && progress) {
 		int sent = tls_flush(&tls->layer, fd);
 
@@ -294,13 +293,12 @@ static int tls_connect(struct layer *layer, int64_t now, struct layer_wants *wan
 	if (now >= tls->deadline)
 		return fail(tls, fd, -ETIMEDOUT);
 	*wants = (struct layer_wants){
-		.fd = fd, .events = POLLIN, .deadline = tls->deadline, .securing = true,
+		.fd = result == TLS_WANT_VERIFIER ? tls->verifier.answer : fd,
+		.events = POLLIN, .deadline = tls->deadline, .securing = true,
 	};
-	if (result == TLS_WANT_VERIFIER)
-		wants->fd = tls->verifier.answer;
-	else if (tls_out_left(&tls->out))
-		wants->events |= POLLOUT;
-	if (result == TLS_WANT_VERIFIER && tls->verifier.end < wants->deadline)
+	if (result != TLS_WANT_VERIFIER)
+		wants->events |= tls_out_left(&tls->out) ? POLLOUT : 0;
+	else if (tls->verifier.end < wants->deadline)
 		wants->deadline = tls->verifier.end;
 	return -EAGAIN;
 }
