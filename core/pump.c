@@ -11,6 +11,7 @@
 #define UP_SIZE (LAYER_SEND_MAX + 1)
 #define DOWN_SIZE LAYER_SEND_MAX
 #define STALL_NS (30 * NS_PER_S) /* after the application has gone: how long the network may take nothing */
+#define HALVES_NS (900 * NS_PER_S) /* the same where it may be there: tcp(7), tcp_retries2 */
 #define LINGER_NS (2 * NS_PER_S) /* how long the peer may take to end its direction too */
 
 int pump_init(struct pump *pump, struct layer *chain, int net, int app)
@@ -35,6 +36,9 @@ void pump_hear(struct pump *pump, uint32_t events)
 {
 	if (events & (EPOLLRDHUP | EPOLLHUP))
 		pump->ended = true;
+	/* Two halves that were shut down look like a descriptor that was closed (unix(7)). */
+	if (events & EPOLLHUP && !pump->gone)
+		pump->halves = pump->heard_all;
 	if (events & EPOLLHUP)
 		pump->gone = pump->deaf = true;
 }
@@ -155,7 +159,9 @@ int64_t pump_deadline(const struct pump *pump)
 {
 	if (!pump->gone)
 		return INT64_MAX;
-	return pump->left ? pump->left + LINGER_NS : pump->moved + STALL_NS;
+	if (pump->left)
+		return pump->left + LINGER_NS;
+	return pump->moved + (pump->halves ? HALVES_NS : STALL_NS);
 }
 
 bool pump_is_over(const struct pump *pump, int64_t now)

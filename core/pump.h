@@ -15,7 +15,8 @@ struct pump {
 	int net;             /* the chain's socket */
 	int app;             /* the relay's end of the pair; never blocks, whatever its mode */
 	bool ended;          /* the application sends no more */
-	bool gone;           /* no descriptor of the application's end is left */
+	bool gone;           /* no descriptor of the application's end is left, or it has no use for one */
+	bool halves;         /* the latter, maybe: both its directions were ended one by one */
 	bool finished;       /* its end was passed on, all of it is in the kernel */
 	bool heard_all;      /* the network's end was passed on */
 	bool deaf;           /* the application receives no more */

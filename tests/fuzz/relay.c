@@ -128,10 +128,17 @@ static void app_sends(size_t size)
 		it.sent += (size_t)n;
 }
 
+/* The network took nothing for longer than the relay waits. */
+static bool is_impatient(void)
+{
+	return it.relay_gone && !it.killed && it.pump.gone && !it.pump.finished;
+}
+
 /* Is there a reason for a reset? */
 static bool is_lost(void)
 {
-	return it.killed || net.tampered != SIZE_MAX || (net.cut && !(net.peer_closed && net_arrived()));
+	return it.killed || is_impatient() || net.tampered != SIZE_MAX ||
+	       (net.cut && !(net.peer_closed && net_arrived()));
 }
 
 static ssize_t app_receives(size_t size)
