@@ -137,6 +137,20 @@ def edges(sock, data):
         raise OSError(errno.EILSEQ, "other bytes")
 
 
+def out_edges(sock, data):
+    """Hears of "writable" alone, by edges, until all is sent."""
+    epoll = select.epoll()
+    epoll.register(sock, select.EPOLLOUT | select.EPOLLET)
+    left = data
+    while left:
+        try:
+            left = left[sock.send(left):]
+        except BlockingIOError:
+            if not epoll.poll(PATIENCE):
+                raise OSError(errno.ETIME, f"no edge, {len(left)} left")
+    expect(sock, data)
+
+
 def greeted(sock, data):
     """The peer speaks first: nothing is sent before."""
     expect(sock, b"greetings")
@@ -260,7 +274,7 @@ def escaped(sock, data):
     os.open("/dev/null", os.O_RDONLY)
 
 
-NON_BLOCKING = {"polling", "edges", "poll_greeted"}
+NON_BLOCKING = {"polling", "edges", "out_edges", "poll_greeted"}
 
 
 def main():

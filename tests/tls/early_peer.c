@@ -8,7 +8,7 @@
  *	r  takes tickets, refuses early data              f  cannot read tickets
  *	b  cannot read tickets, shows the bad certificate g  as a, and speaks first
  *	h  hangs up when the first message has come       s  says nothing
- *	p  answers in clear
+ *	p  answers in clear                               w  as a, after a while
  *
  * A message is a number of eight digits, the length of all of it, and its bytes; it comes back whole.  For
  * each connection a line: "N MODE resumed R early E total T". */
@@ -133,6 +133,8 @@ static void serve(int fd, unsigned number, char mode)
 	size_t early = 0, total = 0;
 	int result;
 
+	if (mode == 'w')
+		usleep(400000);
 	do
 		result = gnutls_handshake(tls);
 	while (result < 0 && !gnutls_error_is_fatal(result));
