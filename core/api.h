@@ -224,6 +224,11 @@ struct taps_core {
 	ssize_t (*send)(struct taps_slot *slot, int fd, const struct msghdr *msg, int flags);
 	int (*shutdown)(struct taps_slot *slot, int fd, int how);
 	size_t (*pending)(struct taps_slot *slot);
+	/* setsockopt(2) of what the core has a part in: 0, -errno, or TAPS_PASS: the kernel is asked too. */
+	int (*setsockopt)(struct taps_slot *slot, int fd, int level, int name, const void *value,
+			  socklen_t len);
+	/* SO_RCVLOWAT of the application's (socket(7)). */
+	int (*lowat)(struct taps_slot *slot);
 	/* The kernel says that fd is readable: is it, to the application?  1 or 0. */
 	int (*readable)(struct taps_slot *slot, int fd);
 	/* The slot's last descriptor is about to be closed: says goodbye to the peer; what the kernel did not

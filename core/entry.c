@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -322,6 +324,30 @@ static size_t core_pending(struct taps_slot *slot)
 	return stream ? stream_pending(stream) : 0;
 }
 
+static int core_setsockopt(struct taps_slot *slot, int fd, int level, int name, const void *value,
+			   socklen_t len)
+{
+	struct stream *stream = stream_behind(slot);
+	int number;
+
+	if (!stream || !value || len < sizeof(number))
+		return TAPS_PASS;
+	memcpy(&number, value, sizeof(number));
+	if (level == IPPROTO_TCP && name == TCP_CORK)
+		stream_cork(stream, fd, number);
+	if (level != SOL_SOCKET || name != SO_RCVLOWAT)
+		return TAPS_PASS;
+	stream_set_lowat(stream, fd, number);
+	return 0;
+}
+
+static int core_lowat(struct taps_slot *slot)
+{
+	struct stream *stream = stream_behind(slot);
+
+	return stream ? stream_lowat(stream) : 1;
+}
+
 static int core_readable(struct taps_slot *slot, int fd)
 {
 	struct stream *stream = stream_behind(slot);
@@ -461,6 +487,8 @@ static const struct taps_core core = {
 	.send = core_send,
 	.shutdown = core_shutdown,
 	.pending = core_pending,
+	.setsockopt = core_setsockopt,
+	.lowat = core_lowat,
 	.readable = core_readable,
 	.ending = core_ending,
 	.parting = stream_part,

@@ -10,6 +10,8 @@
 #include "core/relay.h"
 #include "core/wait.h"
 
+#define PUSH_NS (2 * NS_PER_S) /* for what more would have followed (core/stream_more.c) */
+
 struct stream *stream_relayed(int take_own, const struct taps_addr *peer, const struct taps_addr *local)
 {
 	static const struct taps_addr none;
@@ -56,6 +58,8 @@ static int take_all_turns(struct stream *stream)
 {
 	int result = stream_take_turn(stream, STREAM_RECEIVING);
 
+	if (result == 0 && stream_more_holds(stream))
+		result = stream_more_drain(stream, now_ns() + PUSH_NS);
 	return result < 0 ? result : stream_take_turn(stream, STREAM_SENDING);
 }
 

@@ -66,6 +66,9 @@ struct layer_ops {
 	int (*flush)(struct layer *layer, int fd);
 	/* Would recv() have an answer?  1 or 0; consumes what brings none. */
 	int (*readable)(struct layer *layer, int fd);
+	/* How many bytes readable() and the descriptor's own readiness need, unless it is the end (socket(7),
+	 * SO_RCVLOWAT). */
+	void (*lowat)(struct layer *layer, int fd, int bytes);
 	/* Received bytes that wait in the layer (ioctl_tty(2), FIONREAD). */
 	size_t (*pending)(struct layer *layer);
 	/* Says goodbye in the sending direction; flush() sends it. */

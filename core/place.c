@@ -296,6 +296,8 @@ static int put_winner(struct conn *conn, struct attempt *winner)
 		set_async(current_fd(conn));
 		signal_owner(current_fd(conn));
 	}
+	if (secure && (atomic_load(&slot->flags) & SLOT_OPTIONS))
+		stream_take_options(stream, fd);
 	if (stream)
 		put_stream(conn, stream,
 			   SLOT_PLAIN | (other ? SLOT_DISGUISED : 0) | (secure ? SLOT_LAYERED : 0));
@@ -320,15 +322,15 @@ static bool wants_relay(const struct conn *conn, const struct attempt *winner)
 #define PAIR_BUFFER (256 * 1024)
 
 /* A relay's end takes the place of a socket.  With the lock. */
-static int put_end(struct taps_slot *slot, int from, int end)
+static int put_end(struct taps_slot *slot, int from, int end, int lowat)
 {
-	int size = PAIR_BUFFER, one = 1, now = taps_host->slot_fd(slot), result;
+	int size = PAIR_BUFFER, now = taps_host->slot_fd(slot), result;
 	bool async;
 
 	if (atomic_load(&slot->flags) & SLOT_OPTIONS)
 		taps_host->slot_options(slot, from, end);
 	taps_host->setsockopt(end, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	taps_host->setsockopt(end, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
+	taps_host->setsockopt(end, SOL_SOCKET, SO_RCVLOWAT, &lowat, sizeof(lowat));
 	async = carry_file(now, end);
 	result = taps_host->slot_replace(slot, end, true);
 	if (result > 0 && async)
@@ -341,7 +343,7 @@ int place_relay(struct taps_slot *slot, int end, int own)
 	int result;
 
 	taps_host->lock();
-	result = put_end(slot, own, end);
+	result = put_end(slot, own, end, stream_lowat(atomic_load(&slot->conn)));
 	if (result == 0) {
 		slot->own_fd = own;
 		taps_host->slot_flags(slot, SLOT_DISGUISED, SLOT_LAYERED);
@@ -365,7 +367,7 @@ static int put_relayed(struct conn *conn, struct stream *stream, int end)
 	int from = conn->own_fd >= 0 ? conn->own_fd : conn->app_fd, result;
 
 	taps_host->lock();
-	result = put_end(conn->slot, from, end);
+	result = put_end(conn->slot, from, end, 1);
 	if (result == 0) {
 		put_stream(conn, stream, SLOT_PLAIN | SLOT_DISGUISED);
 		conn->slot->own_fd = stream_own(stream);

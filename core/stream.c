@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/single_threaded.h>
 #include <sys/time.h>
@@ -21,6 +23,7 @@ static void stream_free(struct handle *handle)
 	struct stream *stream = (struct stream *)handle;
 
 	stream_fork_remove(stream);
+	stream_more_free(stream);
 	layer_close_chain(stream->chain);
 	pthread_mutex_destroy(&stream->shaking);
 	taps_host->free(stream);
@@ -36,6 +39,7 @@ static struct stream *make(struct layer *take_chain)
 	stream->chain = take_chain;
 	stream->user = taps_host->process();
 	stream->own = -1;
+	stream->lowat = 1;
 	pthread_mutex_init(&stream->shaking, NULL);
 	stream_fork_enter(stream);
 	return stream;
@@ -381,13 +385,36 @@ static int await_input(struct stream *stream, int fd, size_t want, int flags, st
 	return stream_wait(stream, fd, POLLIN, patience->end);
 }
 
+/* How many bytes a call waits for (socket(7), SO_RCVLOWAT; recv(2), MSG_WAITALL). */
+static size_t target_of(const struct stream *stream, size_t room, int flags)
+{
+	size_t lowat = (size_t)atomic_load(&stream->lowat);
+
+	return (flags & MSG_WAITALL) || room < lowat ? room : lowat;
+}
+
+/* Bytes that are only looked at stay, so the layer is told how many there must be. */
+static void await_enough(struct stream *stream, int fd, size_t target, int flags)
+{
+	struct layer *chain = stream->chain;
+	int64_t end = limit(fd, SO_RCVTIMEO);
+
+	chain->ops->lowat(chain, fd, target < INT_MAX ? (int)target : INT_MAX);
+	while (stream_take_turn(stream, STREAM_RECEIVING) == 0 && !chain->ops->readable(chain, fd) &&
+	       blocks(fd, flags) && stream_wait(stream, fd, POLLIN, end) == 0)
+		;
+	chain->ops->lowat(chain, fd, atomic_load(&stream->lowat));
+}
+
 static ssize_t recv_loop(struct stream *stream, int fd, struct progress *p, int flags)
 {
-	bool all = (flags & MSG_WAITALL) && !(flags & MSG_PEEK);
+	size_t target = target_of(stream, p->left, flags);
 	struct patience patience = {
 		.alone = __libc_single_threaded && !(flags & MSG_DONTWAIT) && stream->chain->ops->sleep,
 	};
 
+	if ((flags & MSG_PEEK) && target > 1)
+		await_enough(stream, fd, target, flags);
 	for (;;) {
 		int result = stream_take_turn(stream, STREAM_RECEIVING);
 		ssize_t n = result;
@@ -398,13 +425,11 @@ static ssize_t recv_loop(struct stream *stream, int fd, struct progress *p, int 
 		if (n > 0) {
 			atomic_store_explicit(&stream->heard, true, memory_order_relaxed);
 			advance(p, (size_t)n);
-			if (!all || p->left == 0)
+			if (p->done >= target || (flags & MSG_PEEK))
 				return (ssize_t)p->done;
 			continue;
 		}
 		if (n != -EAGAIN)
-			return partly(p, n);
-		if (p->done > 0 && !all)
 			return partly(p, n);
 		result = await_input(stream, fd, p->left, flags, &patience);
 		if (result < 0)
@@ -416,10 +441,17 @@ static ssize_t recv_loop(struct stream *stream, int fd, struct progress *p, int 
 static ssize_t recv_nothing(struct stream *stream, int fd, const struct progress *to, int flags)
 {
 	char waste[4096];
-	struct iovec iov = {waste, to->left < sizeof(waste) ? to->left : sizeof(waste)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct iovec iov[64];
+	struct msghdr msg = {.msg_iov = iov};
 	struct progress p;
+	size_t left = to->left;
 
+	for (; left > 0 && msg.msg_iovlen < 64; msg.msg_iovlen++) {
+		size_t n = left < sizeof(waste) ? left : sizeof(waste);
+
+		iov[msg.msg_iovlen] = (struct iovec){waste, n};
+		left -= n;
+	}
 	begin(&p, &msg);
 	return recv_loop(stream, fd, &p, flags & ~MSG_TRUNC);
 }
@@ -495,7 +527,7 @@ static ssize_t send_loop(struct stream *stream, int fd, struct progress *p, int 
 		ssize_t n = result;
 
 		if (result == 0)
-			n = stream->chain->ops->send(stream->chain, fd, p->iov + p->at, p->n - p->at);
+			n = stream_more_send(stream, fd, p->iov + p->at, p->n - p->at, flags & MSG_MORE);
 		if (n > 0) {
 			advance(p, (size_t)n);
 			continue;
@@ -553,6 +585,41 @@ ssize_t stream_send(struct stream *stream, int fd, const struct msghdr *msg, int
 		n = send_all(stream, fd, msg, flags);
 	while (n == -ESTALE && (n = await_relay(stream)) == 0);
 	return n;
+}
+
+#define LOWAT_MAX (1 << 20) /* so much is decrypted for it */
+
+void stream_set_lowat(struct stream *stream, int fd, int bytes)
+{
+	bytes = bytes < 0 || bytes > LOWAT_MAX ? LOWAT_MAX : bytes ? bytes : 1;
+	atomic_store(&stream->lowat, bytes);
+	if (stream->chain && stream->chain->ops->lowat)
+		stream->chain->ops->lowat(stream->chain, fd, bytes);
+}
+
+int stream_lowat(const struct stream *stream)
+{
+	return atomic_load(&stream->lowat);
+}
+
+static int option_of(int fd, int level, int name)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return taps_host->getsockopt(fd, level, name, &value, &len) == 0 ? value : 0;
+}
+
+void stream_take_options(struct stream *stream, int fd)
+{
+	int lowat = option_of(fd, SOL_SOCKET, SO_RCVLOWAT), one = 1;
+
+	if (option_of(fd, IPPROTO_TCP, TCP_CORK))
+		stream_cork(stream, fd, true);
+	if (lowat <= 1)
+		return;
+	taps_host->setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
+	stream_set_lowat(stream, fd, lowat);
 }
 
 int stream_readable(struct stream *stream, int fd)

@@ -34,6 +34,14 @@ const struct security *stream_security(const struct stream *stream);
 ssize_t stream_recv(struct stream *stream, int fd, struct msghdr *msg, int flags);
 ssize_t stream_send(struct stream *stream, int fd, const struct msghdr *msg, int flags);
 int stream_shutdown(struct stream *stream, int fd, int how);
+/* tcp(7), TCP_CORK is about to be set: before it is taken away, what is held is sent. */
+void stream_cork(struct stream *stream, int fd, bool on);
+/* socket(7), SO_RCVLOWAT of the application's, about its own bytes. */
+void stream_set_lowat(struct stream *stream, int fd, int bytes);
+int stream_lowat(const struct stream *stream);
+/* The application set options while the kernel had the socket alone: takes those over that are about its
+ * bytes. */
+void stream_take_options(struct stream *stream, int fd);
 /* Would a read have an answer?  1 or 0. */
 int stream_readable(struct stream *stream, int fd);
 size_t stream_pending(struct stream *stream);

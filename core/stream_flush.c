@@ -23,6 +23,16 @@ int stream_drain(struct stream *stream, int fd, int64_t end)
 	return result;
 }
 
+int stream_say_all(struct stream *stream, int fd)
+{
+	struct layer *chain = stream->chain;
+	int result = stream_more_push(stream, fd);
+
+	if (result == 0)
+		result = chain->ops->finish(chain, fd);
+	return result == 0 ? chain->ops->flush(chain, fd) : result;
+}
+
 int stream_drain_kept(struct stream *stream, int64_t end)
 {
 	return stream_drain(stream, stream->kept_fd, end);
@@ -49,7 +59,12 @@ static bool flusher_run(struct loop_client *client, int64_t now)
 	(void)now;
 	if (!atomic_load(&stream->flushing) || atomic_load(&stream->ended))
 		return false;
-	result = stream->chain->ops->flush(stream->chain, flusher->fd);
+	if (atomic_load(&stream->shut))
+		result = stream_say_all(stream, flusher->fd);
+	else if (!atomic_load(&stream->corked))
+		result = stream_more_push(stream, flusher->fd);
+	else
+		result = stream->chain->ops->flush(stream->chain, flusher->fd);
 	if (result == 0 && atomic_load(&stream->shut))
 		taps_host->shutdown(flusher->fd, SHUT_WR);
 	client->fds[0] = (struct pollfd){flusher->fd, POLLOUT, 0};
@@ -104,13 +119,10 @@ void stream_flush_behind(struct stream *stream, int fd)
 /* Says goodbye.  Returns false if the end of the direction is left to the loop. */
 static bool end_sending(struct stream *stream, int fd)
 {
-	struct layer *chain = stream->chain;
-
 	if (stream_take_turn(stream, STREAM_SENDING) < 0)
 		return true;
-	chain->ops->finish(chain, fd);
 	atomic_store(&stream->shut, true);
-	if (chain->ops->flush(chain, fd) != -EAGAIN)
+	if (stream_say_all(stream, fd) != -EAGAIN)
 		return true;
 	stream_flush_behind(stream, fd);
 	/* Without memory or descriptors: as far as waiting helps. */

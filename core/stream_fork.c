@@ -149,14 +149,16 @@ static void hold(struct stream *stream)
 	stream->held = atomic_load(&stream->shaker) != stream_thread();
 	if (stream->held)
 		pthread_mutex_lock(&stream->shaking);
+	stream_more_hold(stream);
 	if (stream->chain && stream->chain->ops->hold)
 		stream->chain->ops->hold(stream->chain);
 }
 
-static void let_go(struct stream *stream)
+static void let_go(struct stream *stream, bool child)
 {
 	if (stream->chain && stream->chain->ops->let_go)
 		stream->chain->ops->let_go(stream->chain);
+	stream_more_let_go(stream, child);
 	if (stream->held)
 		pthread_mutex_unlock(&stream->shaking);
 }
@@ -166,7 +168,8 @@ static void drain_before(struct stream *stream, int64_t end)
 {
 	if (atomic_load(&stream->watched))
 		stream_settle_deferred(stream, end);
-	stream->kept = atomic_load(&stream->flushing) && stream_drain_kept(stream, end) < 0;
+	stream->kept = (atomic_load(&stream->flushing) && stream_drain_kept(stream, end) < 0) ||
+		       (stream_more_holds(stream) && stream_more_drain(stream, end) < 0);
 }
 
 void stream_fork_prepare(void)
@@ -180,6 +183,7 @@ void stream_fork_prepare(void)
 			drain_before(stream, end);
 	for (stream = streams; stream; stream = stream->next)
 		hold(stream);
+	stream_more_lock_list(true);
 	pthread_mutex_lock(&turn_lock);
 	if (!loop_forks_alone())
 		share_turns();
@@ -202,12 +206,14 @@ static void part(struct stream *stream, bool child)
 
 static void done(bool child)
 {
+	bool alone = loop_forks_alone();
 	struct stream *stream;
 
+	stream_more_lock_list(false);
 	for (stream = streams; stream; stream = stream->next) {
-		if (!loop_forks_alone())
+		if (!alone)
 			part(stream, child);
-		let_go(stream);
+		let_go(stream, child && !alone);
 	}
 	pthread_mutex_unlock(&turn_lock);
 	pthread_mutex_unlock(&lock);

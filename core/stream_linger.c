@@ -28,6 +28,7 @@ struct lingering {
 	pid_t home;
 	bool looped;           /* the loop has it */
 	bool over;
+	bool mute;             /* another process sent, and said goodbye */
 	bool ended;            /* all is the kernel's, our end of stream too */
 	bool deaf;             /* a shutdown of both directions: until `look` nothing can be heard */
 	int unacknowledged;    /* when it was looked last */
@@ -78,7 +79,7 @@ static bool look(struct lingering *linger, int64_t now)
 static bool go_on(struct lingering *linger, int64_t now)
 {
 	struct layer *chain = linger->stream->chain;
-	int left = chain->ops->flush(chain, linger->fd);
+	int left = linger->mute ? 0 : stream_say_all(linger->stream, linger->fd);
 	enum heard heard;
 
 	if ((left < 0 && left != -EAGAIN) || now >= linger->end)
@@ -144,7 +145,7 @@ static void forget(struct lingering *linger)
 		release(linger);
 }
 
-static struct lingering *make(struct stream *stream, int fd, bool deaf)
+static struct lingering *make(struct stream *stream, int fd)
 {
 	struct lingering *linger = taps_host->calloc(1, sizeof(*linger));
 	int copy = linger ? taps_host->fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
@@ -161,20 +162,23 @@ static struct lingering *make(struct stream *stream, int fd, bool deaf)
 		.stream = stream,
 		.fd = copy,
 		.home = taps_host->process(),
-		.deaf = deaf,
 		.look = now + LOOK_NS,
 		.end = now + STALL_NS,
 	};
 	return linger;
 }
 
-static int enter(struct stream *stream, int fd, bool parting, bool deaf)
+enum manner { USUAL, DEAF, MUTE };
+
+static int enter(struct stream *stream, int fd, bool parting, enum manner manner)
 {
-	struct lingering *linger = make(stream, fd, deaf);
+	struct lingering *linger = make(stream, fd);
 	int result = 0;
 
 	if (!linger)
 		return -ENOMEM;
+	linger->deaf = manner == DEAF;
+	linger->mute = manner == MUTE;
 	loop_lock();
 	linger->next = lingers;
 	linger->prev = &lingers;
@@ -207,26 +211,27 @@ void stream_linger(struct stream *stream, int fd, bool parting)
 {
 	struct layer *chain = stream->chain;
 	bool settled = atomic_load(&stream->heard) && unacknowledged(fd) == 0;
+	bool mute = stream_take_turn(stream, STREAM_SENDING) < 0;
 	enum heard heard;
 	int left;
 
-	if (is_abandoned(fd) || stream_take_turn(stream, STREAM_SENDING) < 0)
+	if (is_abandoned(fd))
 		return;
-	chain->ops->finish(chain, fd);
-	left = chain->ops->flush(chain, fd);
+	atomic_store(&stream->shut, true);
+	left = mute ? 0 : stream_say_all(stream, fd);
 	if ((left < 0 && left != -EAGAIN) || stream_take_turn(stream, STREAM_RECEIVING) < 0)
 		return;
 	heard = listen_to(chain, fd);
 	if (heard == BYTES || (left == 0 && (settled || heard == END)))
 		return;
-	if (enter(stream, fd, parting, false) < 0 && left < 0)
+	if (enter(stream, fd, parting, mute ? MUTE : USUAL) < 0 && left < 0)
 		stream_drain(stream, fd, now_ns() + LOOK_NS);
 }
 
 bool stream_hold_end(struct stream *stream, int fd)
 {
 	return !atomic_load(&stream->heard) && !atomic_exchange(&stream->ended, true) &&
-	       stream_is_last_copy(stream) && enter(stream, fd, false, true) == 0;
+	       stream_is_last_copy(stream) && enter(stream, fd, false, DEAF) == 0;
 }
 
 /* One step of each; returns how many are left. */

@@ -10,6 +10,7 @@
 #include "core/stream.h"
 
 struct stream_turns;
+struct stream_more;
 
 struct stream {
 	struct handle handle;
@@ -32,6 +33,9 @@ struct stream {
 	_Atomic bool flushing;   /* the loop sends, on the descriptor `kept_fd`; set with its lock */
 	_Atomic bool shut;       /* nothing more is to be sent: the direction ends after what is kept */
 	int kept_fd;
+	_Atomic bool corked;     /* tcp(7), TCP_CORK */
+	_Atomic int lowat;       /* socket(7), SO_RCVLOWAT, of the application's */
+	_Atomic(struct stream_more *) more; /* bytes that more will follow; NULL: never had any */
 	_Atomic bool leaving;    /* a thread hands it to a relay */
 	_Atomic bool relayed;    /* a relay has it */
 	_Atomic int own;         /* relayed: the network's socket, kept for its names and options; else -1 */
@@ -52,8 +56,23 @@ struct stream {
 int stream_drain(struct stream *stream, int fd, int64_t end);
 /* The same for what the loop sends behind the application. */
 int stream_drain_kept(struct stream *stream, int64_t end);
+/* Everything that was sent, and the end of the direction: 0 when the kernel has it, -EAGAIN, -errno. */
+int stream_say_all(struct stream *stream, int fd);
 /* Lets the loop send what the kernel did not take yet. */
 void stream_flush_behind(struct stream *stream, int fd);
+/* send() of the layer; with `more` (send(2), MSG_MORE) or TCP_CORK, what makes no full record is held for a
+ * while, and counts as sent. */
+ssize_t stream_more_send(struct stream *stream, int fd, const struct iovec *iov, int n, bool more);
+/* flush() of the layer, then what is held. */
+int stream_more_push(struct stream *stream, int fd);
+/* The same, waiting; -EAGAIN at `end`. */
+int stream_more_drain(struct stream *stream, int64_t end);
+bool stream_more_holds(const struct stream *stream);
+void stream_more_free(struct stream *stream);
+/* Around fork(2): a child has nothing of what is held. */
+void stream_more_hold(struct stream *stream);
+void stream_more_let_go(struct stream *stream, bool child);
+void stream_more_lock_list(bool lock);
 /* The last copy of the stream ends: says goodbye, and sees to it that the peer gets everything; does not
  * wait.  With `parting` stream_part() comes after it. */
 void stream_linger(struct stream *stream, int fd, bool parting);

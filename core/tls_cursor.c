@@ -50,3 +50,17 @@ void tls_cursor_skip(struct tls_cursor *cursor, size_t size)
 		size -= len;
 	}
 }
+
+int tls_cursor_rest(const struct iovec *iov, int n, size_t done, struct iovec ret[64])
+{
+	int used = 0;
+
+	for (; n > 0 && used < 64; iov++, n--) {
+		size_t skip = done < iov->iov_len ? done : iov->iov_len;
+
+		done -= skip;
+		if (skip < iov->iov_len)
+			ret[used++] = (struct iovec){(char *)iov->iov_base + skip, iov->iov_len - skip};
+	}
+	return used;
+}

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/host.h"
+#include "core/tls_cursor.h"
 #include "core/tls_early.h"
 #include "core/tls_out.h"
 #include "core/tls_ahead.h"
@@ -49,6 +50,7 @@ struct tls {
 	size_t missing; /* of a record that was taken in part */
 	int lowat;     /* SO_RCVLOWAT as set */
 	int mark;      /* as it must be once nothing is held */
+	int wanted;    /* bytes without which the descriptor is not to be readable */
 	bool more;     /* the last look saw no end of what the kernel has */
 	char *_Atomic reason; /* NULL: none */
 };
@@ -79,7 +81,6 @@ static int flush_locked(struct tls *tls, int fd)
 	if (atomic_load(&tls->quiet))
 		return 0;
 	result = take_output(tls);
-
 	return result < 0 ? result : tls_out_flush(&tls->out, fd);
 }
 
@@ -303,7 +304,15 @@ static int tls_connect(struct layer *layer, int64_t now, struct layer_wants *wan
 	return -EAGAIN;
 }
 
-/* Sets the low-water mark so that readable means: there is something to report, or the record is whole. */
+/* Sets the low-water mark so that readable means: there is something to report, or the record is whole.  With
+ * less than is wanted, the byte that is held does not count. */
+static void apply_mark(struct tls *tls, int fd)
+{
+	bool enough = tls_session_pending(tls->session) >= (size_t)tls->wanted;
+
+	set_lowat(tls, fd, tls->held && enough ? 1 : tls->held + tls->mark);
+}
+
 static void arrange(struct tls *tls, int fd, const uint8_t *rest, size_t n_rest)
 {
 	size_t lack = tls_ahead_lacks(rest, n_rest);
@@ -311,7 +320,7 @@ static void arrange(struct tls *tls, int fd, const uint8_t *rest, size_t n_rest)
 	tls->mark = lack ? (int)(n_rest + lack) : 1;
 	if (tls->missing)
 		tls->mark = (int)tls->missing;
-	set_lowat(tls, fd, tls->held ? 1 : tls->mark);
+	apply_mark(tls, fd);
 }
 
 /* The kernel says readable below the mark when its receive window closes (a segment may be larger than what
@@ -320,7 +329,7 @@ static bool is_stuck(const struct tls *tls, const uint8_t *data, size_t size)
 {
 	size_t lack = tls_ahead_lacks(data, size);
 
-	return tls->missing || (lack && tls->lowat > 1 && tls->lowat == (int)(size + lack));
+	return tls->missing || (lack && tls->lowat > 1 && tls->lowat == (int)(tls->held + size + lack));
 }
 
 /* All was read but the end, or an error: from here on the kernel itself reports it for ever, as it does after
@@ -410,7 +419,7 @@ static ssize_t look(struct tls *tls, int fd, const struct iovec *iov, int n_iov,
 	}
 	if (got.bytes > 0)
 		return (ssize_t)got.bytes;
-	if (!iov && got.pending > 0)
+	if (!iov && got.pending > 0 && got.consumed > 0)
 		return (ssize_t)got.pending;
 	if (got.closed)
 		return 0;
@@ -442,24 +451,9 @@ static ssize_t from_pending(struct tls *tls, int fd, const struct iovec *iov, in
 	if (tls->held && (!got.hold || is_over(fd, &got))) {
 		tls_ahead_take(&tls->ahead, fd, tls->held);
 		tls->held = 0;
-		set_lowat(tls, fd, tls->mark);
 	}
+	apply_mark(tls, fd);
 	return got.bytes > 0 ? (ssize_t)got.bytes : -EAGAIN;
-}
-
-/* The vector without its first bytes. */
-static int rest_of(const struct iovec *iov, int n, size_t done, struct iovec ret[64])
-{
-	int used = 0;
-
-	for (; n > 0 && used < 64; iov++, n--) {
-		size_t skip = done < iov->iov_len ? done : iov->iov_len;
-
-		done -= skip;
-		if (skip < iov->iov_len)
-			ret[used++] = (struct iovec){(char *)iov->iov_base + skip, iov->iov_len - skip};
-	}
-	return used;
 }
 
 /* A call that brings less than was asked for says that nothing more is there: with edges nobody would ask
@@ -470,7 +464,7 @@ static ssize_t fill_up(struct tls *tls, int fd, const struct iovec *iov, int n, 
 	struct iovec rest[64];
 
 	while (tls->more && done < want) {
-		ssize_t got = look(tls, fd, rest, rest_of(iov, n, done, rest), want - done, 0);
+		ssize_t got = look(tls, fd, rest, tls_cursor_rest(iov, n, done, rest), want - done, 0);
 
 		if (got > 0)
 			done += (size_t)got;
@@ -508,18 +502,40 @@ static int tls_sleep(struct layer *layer, int fd, size_t want)
 	return tls_ahead_sleep(&tls->ahead, &tls->recv_lock, fd, room_for(tls, want));
 }
 
+static bool has_ended(int fd)
+{
+	struct pollfd state = {fd, POLLRDHUP, 0};
+
+	return taps_host->poll(&state, 1, 0) > 0;
+}
+
 static int tls_readable(struct layer *layer, int fd)
 {
 	struct tls *tls = tls_of(layer);
 	ssize_t result = 1;
 
 	pthread_mutex_lock(&tls->recv_lock);
-	if (!atomic_load(&tls->gone) && tls_session_pending(tls->session) == 0)
-		do
-			result = look(tls, fd, NULL, 0, 1, 0);
-		while (result == -EINPROGRESS);
+	while (!atomic_load(&tls->gone) && tls_session_pending(tls->session) < (size_t)tls->wanted) {
+		result = look(tls, fd, NULL, 0, (size_t)tls->wanted, 0);
+		if (result <= 0 && result != -EINPROGRESS)
+			break;
+	}
+	/* A byte that is held hides the end. */
+	if (result == -EAGAIN && tls->held)
+		result = has_ended(fd) ? 1 : -EAGAIN;
 	pthread_mutex_unlock(&tls->recv_lock);
 	return result != -EAGAIN;
+}
+
+static void tls_lowat(struct layer *layer, int fd, int bytes)
+{
+	struct tls *tls = tls_of(layer);
+
+	pthread_mutex_lock(&tls->recv_lock);
+	tls->wanted = bytes;
+	if (!atomic_load(&tls->gone))
+		apply_mark(tls, fd);
+	pthread_mutex_unlock(&tls->recv_lock);
 }
 
 static size_t tls_pending(struct layer *layer)
@@ -660,6 +676,7 @@ static const struct layer_ops tls_ops = {
 	.send = tls_send,
 	.flush = tls_flush,
 	.readable = tls_readable,
+	.lowat = tls_lowat,
 	.pending = tls_pending,
 	.finish = tls_finish,
 	.gone = tls_gone,
@@ -693,7 +710,7 @@ struct layer *tls_layer(struct tls_session *session, struct layer *below, int64_
 	tls->any_fd = peer->any_fd;
 	tls->verifier.answer = -1;
 	tls->timeout = timeout;
-	tls->lowat = 1;
+	tls->lowat = tls->mark = tls->wanted = 1;
 	pthread_mutex_init(&tls->recv_lock, NULL);
 	pthread_mutex_init(&tls->send_lock, NULL);
 	return &tls->layer;

@@ -16,6 +16,12 @@ static bool is_gated(int fd)
 	return fdtab_has(fd, SLOT_DATA);
 }
 
+/* The other end may be a pipe. */
+static ssize_t put(int out, const char *buf, size_t len, int flags)
+{
+	return flags && is_gated(out) ? hook_send(out, buf, len, flags) : hook_write(out, buf, len);
+}
+
 static ssize_t copy_out(int out, int in, off_t *offset, size_t len)
 {
 	char buf[COPY_MAX];
@@ -72,5 +78,5 @@ ssize_t hook_splice(int in, off_t *off_in, int out, off_t *off_out, size_t len, 
 		return n;
 	n = is_gated(in) ? hook_recv(in, buf, len, flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0)
 			 : hook_read(in, buf, len);
-	return n <= 0 ? n : hook_write(out, buf, (size_t)n);
+	return n <= 0 ? n : put(out, buf, (size_t)n, flags & SPLICE_F_MORE ? MSG_MORE : 0);
 }

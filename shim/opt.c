@@ -126,12 +126,45 @@ void opt_carry(uint64_t which, int from, int to)
 		fdtab_unlock(); \
 	} while (0)
 
+/* Options that mean the application's bytes, not the network's. */
+static bool row_is_layered(int level, int name)
+{
+	return (level == IPPROTO_TCP && name == TCP_CORK) || (level == SOL_SOCKET && name == SO_RCVLOWAT);
+}
+
+/* With a relay, calls wait at its pair. */
+static bool is_waiting(const struct slot *slot, int level, int name)
+{
+	uint32_t flags = atomic_load(&slot->pub.flags);
+
+	return level == SOL_SOCKET && (flags & SLOT_DISGUISED) &&
+	       !(flags & (SLOT_CONNECTING | SLOT_FAILED)) &&
+	       (name == SO_RCVLOWAT || name == SO_RCVTIMEO || name == SO_SNDTIMEO);
+}
+
 static int set_on_original(struct slot *slot, int fd, int level, int name, const void *value, socklen_t len)
 {
 	int result;
 
-	ON_ORIGINAL(result, slot, fd, real.setsockopt(at, level, name, value, len));
+	ON_ORIGINAL(result, slot, fd,
+		    real.setsockopt(is_waiting(slot, level, name) ? fd : at, level, name, value, len));
 	return result;
+}
+
+/* Returns false if the kernel is to be asked. */
+static bool layered_setsockopt(struct slot *slot, int fd, int level, int name, const void *value,
+			       socklen_t len, int *ret)
+{
+	int saved = errno, result;
+
+	if (!(slot_flags(slot) & SLOT_LAYERED) || !row_is_layered(level, name))
+		return false;
+	load_enter();
+	result = load_core_if_open()->setsockopt(&slot->pub, fd, level, name, value, len);
+	load_leave();
+	errno = result < 0 && result != TAPS_PASS ? -result : saved;
+	*ret = result < 0 ? -1 : 0;
+	return result != TAPS_PASS;
 }
 
 int hook_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
@@ -147,6 +180,10 @@ int hook_setsockopt(int fd, int level, int name, const void *value, socklen_t le
 		slot_put(slot);
 		errno = EINVAL;
 		return -1;
+	}
+	if (layered_setsockopt(slot, fd, level, name, value, len, &result)) {
+		slot_put(slot);
+		return result;
 	}
 	result = set_on_original(slot, fd, level, name, value, len);
 	if (result == 0 && row >= 0) {
@@ -184,11 +221,14 @@ static int special_getsockopt(struct slot *slot, int fd, int level, int name, vo
 
 	if (level == SOL_SOCKET && name == SO_ERROR && (flags & SLOT_FAILED) && value && len)
 		return answer_int(value, len, opt_take_error(slot, fd));
+	if (level == SOL_SOCKET && name == SO_RCVLOWAT && (flags & SLOT_LAYERED) && value && len)
+		return answer_int(value, len, load_core_if_open()->lowat(&slot->pub));
 	if (level == SOL_SOCKET && name == SO_DOMAIN && (flags & SLOT_DISGUISED) && value && len)
 		return answer_int(value, len, slot->pub.domain);
 	if (level == SOL_SOCKET && name == SO_ERROR && (flags & SLOT_CONNECTING) && value && len)
 		return answer_int(value, len, 0);
-	ON_ORIGINAL(result, slot, fd, real.getsockopt(at, level, name, value, len));
+	ON_ORIGINAL(result, slot, fd,
+		    real.getsockopt(is_waiting(slot, level, name) ? fd : at, level, name, value, len));
 	return result;
 }
 
