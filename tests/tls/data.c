@@ -303,6 +303,7 @@ static void mark_blocking(void)
 	put(fd, "give 120\n");
 	RECV(fd, 1000, 0);
 	put(fd, "give 60\n");
+	usleep(200000);
 	RECV(fd, 50, 0);
 	set_time_limit(fd, 200);
 	RECV(fd, 50, 0);
