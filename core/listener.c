@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 
 #include "core/drive.h"
 #include "core/host.h"
@@ -14,6 +15,8 @@
 
 struct listener {
 	struct handle handle;
+	struct secure_gate gate; /* each layer that has it holds a reference */
+	_Atomic unsigned unfinished;
 	struct conf *conf;
 	const struct security *security;
 	enum secure_role role;
@@ -25,6 +28,31 @@ static void listener_free(struct handle *handle)
 
 	conf_unref(listener->conf);
 	taps_host->free(listener);
+}
+
+static struct listener *listener_of(struct secure_gate *gate)
+{
+	return (struct listener *)((char *)gate - offsetof(struct listener, gate));
+}
+
+static bool gate_enter(struct secure_gate *gate)
+{
+	struct listener *listener = listener_of(gate);
+	unsigned others = atomic_fetch_add(&listener->unfinished, 1);
+
+	if (others < listener->security->max_handshakes)
+		return true;
+	atomic_fetch_sub(&listener->unfinished, 1);
+	return false;
+}
+
+static void gate_done(struct secure_gate *gate, bool entered)
+{
+	struct listener *listener = listener_of(gate);
+
+	if (entered)
+		atomic_fetch_sub(&listener->unfinished, 1);
+	handle_unref(&listener->handle);
 }
 
 static const struct security *security_for(struct conf *conf, struct taps_slot *slot, int fd,
@@ -64,6 +92,7 @@ int listener_prepare(struct conf *conf, struct taps_slot *slot, int fd)
 	handle_init(&listener->handle, HANDLE_LISTENER, listener_free);
 	listener->conf = conf_ref(conf);
 	listener->security = security;
+	listener->gate = (struct secure_gate){gate_enter, gate_done};
 	listener->role = role;
 	taps_host->lock();
 	if (!atomic_load(&slot->conn)) {
@@ -77,18 +106,20 @@ int listener_prepare(struct conf *conf, struct taps_slot *slot, int fd)
 	return 0;
 }
 
-static struct layer *make_chain(const struct listener *listener, int fd)
+static struct layer *make_chain(struct listener *listener, int fd)
 {
 	struct tcp_options tcp = {.fd = fd, .keep = true, .established = true};
 	struct layer *bottom = tcp_layer(&tcp), *top;
-	struct secure_peer nobody = {0};
+	struct secure_peer nobody = {.gate = &listener->gate};
 	char reason[SECURE_REASON_MAX];
 
 	if (!bottom)
 		return NULL;
 	top = secure_layer(listener->security, listener->role, &nobody, bottom, reason);
-	if (top)
+	if (top) {
+		handle_ref(&listener->handle);
 		return top;
+	}
 	wait_say("accept: %s (rule %s)", reason, listener->security->rule);
 	layer_close_chain(bottom);
 	return NULL;
@@ -131,10 +162,17 @@ static struct taps_addr peer_of(int fd)
 	return addr_unmap(&peer);
 }
 
+/* Before the application hears of it, where its handshake would begin at once. */
+static bool is_refused(const struct listener *listener, int fd)
+{
+	return atomic_load(&listener->unfinished) >= listener->security->max_handshakes &&
+	       (taps_host->fcntl(fd, F_GETFL) & O_NONBLOCK);
+}
+
 int listener_accepted(struct taps_slot *from, struct taps_slot *slot, int fd)
 {
 	struct listener *listener = atomic_load(&from->conn);
-	struct layer *chain = make_chain(listener, fd);
+	struct layer *chain = is_refused(listener, fd) ? NULL : make_chain(listener, fd);
 	struct taps_addr peer = peer_of(fd);
 	struct stream *stream = chain ? stream_accepted(chain, listener->security, &peer) : NULL;
 

@@ -21,6 +21,13 @@ enum secure_role {
 	SECURE_SERVER_REPLAYABLE, /* what clients send may arrive more than once: early data is taken */
 };
 
+/* Counts a listener's handshakes that are under way.  done() is called once, when the handshake is over or
+ * the layer ends; `entered`: enter() came before and said yes.  Any thread. */
+struct secure_gate {
+	bool (*enter)(struct secure_gate *gate); /* false: as many as there may be are under way */
+	void (*done)(struct secure_gate *gate, bool entered);
+};
+
 /* With whom, for the certificate's check (reference/identity: RFC 9525). */
 struct secure_peer {
 	const char *name;    /* that the application looked up, or NULL */
@@ -29,6 +36,7 @@ struct secure_peer {
 	/* Client, may be NULL: one for all attempts of a race, which use one ticket at most.  Must stay until
 	 * the layer's first connect() above a ready transport, or its end. */
 	bool *ticket_used;
+	struct secure_gate *gate; /* server, may be NULL: whom to ask; done() is owed from success on */
 	bool replayable; /* client: the application's data may arrive more than once (RFC 9622 §9.1.3.4) */
 	bool any_fd;     /* who drives the handshake waits for whatever descriptor the layer names */
 };

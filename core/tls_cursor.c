@@ -64,3 +64,16 @@ int tls_cursor_rest(const struct iovec *iov, int n, size_t done, struct iovec re
 	}
 	return used;
 }
+
+int tls_cursor_cut(const struct iovec *iov, int n, size_t max, struct iovec *ret)
+{
+	int used = 0;
+
+	for (; used < n && used < 64 && max > 0; used++) {
+		ret[used] = iov[used];
+		if (ret[used].iov_len > max)
+			ret[used].iov_len = max;
+		max -= ret[used].iov_len;
+	}
+	return used;
+}

@@ -34,6 +34,8 @@ struct tls {
 	struct tls_early early;
 	int64_t timeout;  /* ns, of the handshake */
 	int64_t deadline; /* 0: not begun */
+	struct secure_gate *gate; /* of the handshake; NULL: none, or it is over */
+	bool entered;
 	bool ready;
 	bool finished; /* close_notify was queued */
 	int error;     /* handshake: for good */
@@ -109,6 +111,13 @@ static void set_reason(struct tls *tls, const char *text)
 		atomic_store(&tls->reason, strdup(text));
 }
 
+static void leave_gate(struct tls *tls)
+{
+	if (tls->gate)
+		tls->gate->done(tls->gate, tls->entered);
+	tls->gate = NULL;
+}
+
 static int fail(struct tls *tls, int fd, int error)
 {
 	const char *why = tls_session_reason(tls->session);
@@ -119,6 +128,7 @@ static int fail(struct tls *tls, int fd, int error)
 	tls_flush(&tls->layer, fd);
 	if (tls->early.open)
 		tls_context_forget(tls->name);
+	leave_gate(tls);
 	tls->error = error;
 	return error;
 }
@@ -168,6 +178,11 @@ static int begin_handshake(struct tls *tls, int64_t now)
 {
 	size_t used;
 
+	tls->entered = tls->gate && tls->gate->enter(tls->gate);
+	if (tls->gate && !tls->entered) {
+		set_reason(tls, "as many handshakes as there may be are unfinished (maxHandshakes)");
+		return -ECONNABORTED;
+	}
 	tls_session_set_sender(tls->session, send_message, tls);
 	tls->deadline = tls->timeout > 0 ? now + tls->timeout : INT64_MAX;
 	return tls_session_handshake(tls->session, NULL, 0, &used);
@@ -288,6 +303,7 @@ static int tls_connect(struct layer *layer, int64_t now, struct layer_wants *wan
 		return fail(tls, fd, result);
 	if (result == TLS_DONE) {
 		tls->ready = true;
+		leave_gate(tls);
 		result = open_up(tls, fd);
 		return result == 0 || result == -EAGAIN ? 0 : fail(tls, fd, result);
 	}
@@ -543,20 +559,6 @@ static size_t tls_pending(struct layer *layer)
 	return tls_session_pending(tls_of(layer)->session);
 }
 
-/* At most `max` bytes of the vector, without copying them. */
-static int cut(const struct iovec *iov, int n, size_t max, struct iovec *ret)
-{
-	int used = 0;
-
-	for (; used < n && used < 64 && max > 0; used++) {
-		ret[used] = iov[used];
-		if (ret[used].iov_len > max)
-			ret[used].iov_len = max;
-		max -= ret[used].iov_len;
-	}
-	return used;
-}
-
 static ssize_t send_locked(struct tls *tls, int fd, const struct iovec *iov, int n)
 {
 	uint8_t *buf = tls_scratch();
@@ -569,7 +571,7 @@ static ssize_t send_locked(struct tls *tls, int fd, const struct iovec *iov, int
 		return result;
 	if (!buf)
 		return -ENOMEM;
-	n = cut(iov, n, LAYER_SEND_MAX, part);
+	n = tls_cursor_cut(iov, n, LAYER_SEND_MAX, part);
 	taken = tls_session_seal(tls->session, part, n, buf, TLS_SCRATCH_SIZE, &size);
 	if (taken < 0)
 		return taken;
@@ -651,6 +653,7 @@ static void tls_close(struct layer *layer)
 	struct tls *tls = tls_of(layer);
 
 	tls_verifier_stop(&tls->verifier);
+	leave_gate(tls);
 	tls_session_free(tls->session);
 	pthread_mutex_destroy(&tls->recv_lock);
 	pthread_mutex_destroy(&tls->send_lock);
@@ -709,6 +712,7 @@ struct layer *tls_layer(struct tls_session *session, struct layer *below, int64_
 	tls->replayable = peer->replayable;
 	tls->any_fd = peer->any_fd;
 	tls->verifier.answer = -1;
+	tls->gate = peer->gate;
 	tls->timeout = timeout;
 	tls->lowat = tls->mark = tls->wanted = 1;
 	pthread_mutex_init(&tls->recv_lock, NULL);
