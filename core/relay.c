@@ -280,11 +280,13 @@ static void end_quiet(const struct quiet *quiet)
 	pthread_sigmask(SIG_SETMASK, &quiet->mask, NULL);
 }
 
-/* Returns 0 in nobody but the caller. */
+#define UNKNOWN 1
+
+/* Returns 0, -errno, or UNKNOWN where the application ignores SIGCHLD (wait(2)), in nobody but the caller. */
 static int fork_twice(void (*run)(void *arg), void *arg)
 {
+	int error = 0, status = -1;
 	struct quiet quiet;
-	int error = 0;
 	pid_t child;
 
 	begin_quiet(&quiet);
@@ -296,18 +298,20 @@ static int fork_twice(void (*run)(void *arg), void *arg)
 		child = taps_host->fork();
 		if (child == 0)
 			process_main(run, arg);
-		_exit(0);
+		_exit(child < 0);
 	}
 	loop_fork_alone(false);
-	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+	while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	if (child > 0)
 		take_back_signal(&quiet, child);
 	end_quiet(&quiet);
-	return -error;
+	if (error)
+		return -error;
+	return status == -1 ? UNKNOWN : status ? -EAGAIN : 0;
 }
 
-/* Nobody has the other end: the second fork failed. */
+/* Nobody has the other end: the second fork failed, or the relay is at its end already. */
 static bool is_dead(int end)
 {
 	struct pollfd state = {.fd = end};
@@ -327,8 +331,8 @@ int relay_start(struct layer *chain, int net, const char *rule)
 		chain->ops->gone(chain, true);
 	result = fork_twice(relay_main, &relay);
 	taps_host->fd_drop(ends[1]);
-	if (result == 0 && is_dead(ends[0]))
-		result = -EAGAIN;
+	if (result == UNKNOWN)
+		result = is_dead(ends[0]) ? -EAGAIN : 0;
 	if (result == 0)
 		return ends[0];
 	if (chain->ops->gone)
@@ -340,6 +344,7 @@ int relay_start(struct layer *chain, int net, const char *rule)
 int relay_detach(void (*work)(void *arg), void *arg, int *fds, unsigned n)
 {
 	struct detached detached = {work, arg, fds, n};
+	int result = fork_twice(detached_main, &detached);
 
-	return fork_twice(detached_main, &detached);
+	return result < 0 ? result : 0;
 }
