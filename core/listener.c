@@ -181,7 +181,7 @@ int listener_accepted(struct taps_slot *from, struct taps_slot *slot, int fd)
 		return -ECONNABORTED;
 	}
 	if (atomic_load(&from->flags) & SLOT_OPTIONS)
-		stream_take_options(stream, fd);
+		stream_take_options(stream, fd, fd);
 	taps_host->lock();
 	atomic_store(&slot->conn, stream);
 	taps_host->slot_flags(slot, SLOT_LAYERED | SLOT_PLAIN, 0);

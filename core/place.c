@@ -280,6 +280,8 @@ static int put_winner(struct conn *conn, struct attempt *winner)
 	taps_host->lock();
 	if (!own && (atomic_load(&slot->flags) & SLOT_OPTIONS))
 		taps_host->slot_options(slot, from, fd);
+	if (secure)
+		stream_take_options(stream, fd, from);
 	async = carry_file(current_fd(conn), fd);
 	if (!own || conn->app_fd < 0)
 		replaced = taps_host->slot_replace(slot, fd, true);
@@ -296,8 +298,6 @@ static int put_winner(struct conn *conn, struct attempt *winner)
 		set_async(current_fd(conn));
 		signal_owner(current_fd(conn));
 	}
-	if (secure && (atomic_load(&slot->flags) & SLOT_OPTIONS))
-		stream_take_options(stream, fd);
 	if (stream)
 		put_stream(conn, stream,
 			   SLOT_PLAIN | (other ? SLOT_DISGUISED : 0) | (secure ? SLOT_LAYERED : 0));

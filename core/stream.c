@@ -610,11 +610,11 @@ static int option_of(int fd, int level, int name)
 	return taps_host->getsockopt(fd, level, name, &value, &len) == 0 ? value : 0;
 }
 
-void stream_take_options(struct stream *stream, int fd)
+void stream_take_options(struct stream *stream, int fd, int from)
 {
-	int lowat = option_of(fd, SOL_SOCKET, SO_RCVLOWAT), one = 1;
+	int lowat = option_of(from, SOL_SOCKET, SO_RCVLOWAT), one = 1;
 
-	if (option_of(fd, IPPROTO_TCP, TCP_CORK))
+	if (option_of(from, IPPROTO_TCP, TCP_CORK))
 		stream_cork(stream, fd, true);
 	if (lowat <= 1)
 		return;

@@ -39,9 +39,9 @@ void stream_cork(struct stream *stream, int fd, bool on);
 /* socket(7), SO_RCVLOWAT of the application's, about its own bytes. */
 void stream_set_lowat(struct stream *stream, int fd, int bytes);
 int stream_lowat(const struct stream *stream);
-/* The application set options while the kernel had the socket alone: takes those over that are about its
- * bytes. */
-void stream_take_options(struct stream *stream, int fd);
+/* The application may have set options on `from` while the kernel had the socket alone: takes those over that
+ * are about its bytes. */
+void stream_take_options(struct stream *stream, int fd, int from);
 /* Would a read have an answer?  1 or 0. */
 int stream_readable(struct stream *stream, int fd);
 size_t stream_pending(struct stream *stream);
