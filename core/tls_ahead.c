@@ -7,6 +7,7 @@
 #include "core/tls_scratch.h"
 #include "core/tls_session.h"
 
+#define TLS_RECORD_MAX_1_3 (TLS_HEADER_SIZE + TLS_PLAIN_MAX + 256) /* RFC 8446, section 5.2 */
 #define FAR 4      /* rooms */
 #define MODEST 64  /* looks */
 
@@ -163,4 +164,23 @@ int tls_ahead_sleep(struct tls_ahead *ahead, pthread_mutex_t *lock, int fd, size
 	}
 	pthread_mutex_unlock(lock);
 	return 0;
+}
+
+size_t tls_ahead_room(size_t want, size_t used)
+{
+	size_t room = want + want / 64;
+
+	if (want <= TLS_PLAIN_MAX)
+		room = TLS_RECORD_MAX_1_3;
+	else if (room < TLS_RECORD_MAX)
+		room = TLS_RECORD_MAX;
+	room += used;
+	return room < TLS_SCRATCH_SIZE ? room : TLS_SCRATCH_SIZE;
+}
+
+bool tls_ahead_has_ended(int fd)
+{
+	struct pollfd state = {fd, POLLRDHUP, 0};
+
+	return taps_host->poll(&state, 1, 0) > 0;
 }

@@ -29,6 +29,10 @@ struct tls_ahead {
  * until the thread's next look; *ret_more: the kernel may have more.  0 at the end, -EAGAIN, -errno. */
 ssize_t tls_ahead_look(struct tls_ahead *ahead, int fd, size_t room, size_t used, const uint8_t **ret_data,
 		       bool *ret_more);
+/* What to ask for: a whole record, or as many as bring `want` bytes, behind `used`. */
+size_t tls_ahead_room(size_t want, size_t used);
+/* Has the peer ended its direction, or the connection?  Whatever lies in the queue. */
+bool tls_ahead_has_ended(int fd);
 /* Takes that many bytes from the kernel's queue. */
 void tls_ahead_take(struct tls_ahead *ahead, int fd, size_t size);
 /* For the only thread of a process: sleeps in recv(2) as the file's mode, its time limit and signals have it.

@@ -77,3 +77,13 @@ int tls_cursor_cut(const struct iovec *iov, int n, size_t max, struct iovec *ret
 	}
 	return used;
 }
+
+size_t tls_cursor_total(const struct iovec *iov, int n)
+{
+	size_t bytes = 0;
+	int i;
+
+	for (i = 0; i < n; i++)
+		bytes += iov[i].iov_len;
+	return bytes;
+}

@@ -21,6 +21,8 @@ size_t tls_cursor_copy(struct tls_cursor *cursor, void *memory, size_t size, boo
 /* Moves on. */
 void tls_cursor_skip(struct tls_cursor *cursor, size_t size);
 
+/* Bytes of the vector. */
+size_t tls_cursor_total(const struct iovec *iov, int n);
 /* At most `max` bytes of the vector, in at most 64 pieces.  Returns how many there are. */
 int tls_cursor_cut(const struct iovec *iov, int n, size_t max, struct iovec *ret);
 /* The vector without its first bytes; at most 64 pieces.  Returns how many there are. */

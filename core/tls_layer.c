@@ -20,7 +20,6 @@
 #include "core/tls_verifier.h"
 
 #define OUT_SMALL 4096 /* of the session, at a time */
-#define TLS_RECORD_MAX_1_3 (TLS_HEADER_SIZE + TLS_PLAIN_MAX + 256) /* RFC 8446, section 5.2 */
 
 struct tls {
 	struct layer layer;
@@ -390,19 +389,6 @@ static int at_end(struct tls *tls)
 	return result;
 }
 
-/* A whole record, or as many as bring `want` bytes. */
-static size_t room_for(const struct tls *tls, size_t want)
-{
-	size_t room = want + want / 64;
-
-	if (want <= TLS_PLAIN_MAX)
-		room = TLS_RECORD_MAX_1_3;
-	else if (room < TLS_RECORD_MAX)
-		room = TLS_RECORD_MAX;
-	room += tls->held;
-	return room < TLS_SCRATCH_SIZE ? room : TLS_SCRATCH_SIZE;
-}
-
 /* Looks once into the kernel's queue.  Returns > 0: something came of it, 0: the end, -EAGAIN, -errno. */
 static ssize_t look(struct tls *tls, int fd, const struct iovec *iov, int n_iov, size_t want, unsigned flags)
 {
@@ -412,7 +398,7 @@ static ssize_t look(struct tls *tls, int fd, const struct iovec *iov, int n_iov,
 	ssize_t n;
 	int result;
 
-	n = tls_ahead_look(&tls->ahead, fd, room_for(tls, want), tls->held, &data, &tls->more);
+	n = tls_ahead_look(&tls->ahead, fd, tls_ahead_room(want, tls->held), tls->held, &data, &tls->more);
 	if (n < 0)
 		return n;
 	if (n == 0)
@@ -442,16 +428,6 @@ static ssize_t look(struct tls *tls, int fd, const struct iovec *iov, int n_iov,
 	return got.consumed > 0 ? -EINPROGRESS : -EAGAIN;
 }
 
-static size_t total(const struct iovec *iov, int n)
-{
-	size_t bytes = 0;
-	int i;
-
-	for (i = 0; i < n; i++)
-		bytes += iov[i].iov_len;
-	return bytes;
-}
-
 /* From what is decrypted already.  Returns -EAGAIN if there is nothing. */
 static ssize_t from_pending(struct tls *tls, int fd, const struct iovec *iov, int n_iov, unsigned flags)
 {
@@ -476,7 +452,7 @@ static ssize_t from_pending(struct tls *tls, int fd, const struct iovec *iov, in
  * again (epoll(7)). */
 static ssize_t fill_up(struct tls *tls, int fd, const struct iovec *iov, int n, size_t done)
 {
-	size_t want = total(iov, n);
+	size_t want = tls_cursor_total(iov, n);
 	struct iovec rest[64];
 
 	while (tls->more && done < want) {
@@ -500,7 +476,7 @@ static ssize_t tls_recv(struct layer *layer, int fd, const struct iovec *iov, in
 	result = atomic_load(&tls->gone) ? -ESTALE : from_pending(tls, fd, iov, n, flags);
 	if (result == -EAGAIN)
 		do
-			result = look(tls, fd, iov, n, total(iov, n), flags);
+			result = look(tls, fd, iov, n, tls_cursor_total(iov, n), flags);
 		while (result == -EINPROGRESS);
 	if (result > 0 && !peeking)
 		result = fill_up(tls, fd, iov, n, (size_t)result);
@@ -515,14 +491,7 @@ static int tls_sleep(struct layer *layer, int fd, size_t want)
 
 	if (tls->lowat > 1)
 		return -EOPNOTSUPP;
-	return tls_ahead_sleep(&tls->ahead, &tls->recv_lock, fd, room_for(tls, want));
-}
-
-static bool has_ended(int fd)
-{
-	struct pollfd state = {fd, POLLRDHUP, 0};
-
-	return taps_host->poll(&state, 1, 0) > 0;
+	return tls_ahead_sleep(&tls->ahead, &tls->recv_lock, fd, tls_ahead_room(want, tls->held));
 }
 
 static int tls_readable(struct layer *layer, int fd)
@@ -538,7 +507,7 @@ static int tls_readable(struct layer *layer, int fd)
 	}
 	/* A byte that is held hides the end. */
 	if (result == -EAGAIN && tls->held)
-		result = has_ended(fd) ? 1 : -EAGAIN;
+		result = tls_ahead_has_ended(fd) ? 1 : -EAGAIN;
 	pthread_mutex_unlock(&tls->recv_lock);
 	return result != -EAGAIN;
 }
