@@ -104,8 +104,12 @@ static bool go_on(struct lingering *linger, int64_t now)
 	return true;
 }
 
+/* The application's time to linger (socket(7), SO_LINGER) is over: the loop does not wait in close(2). */
 static void release(struct lingering *linger)
 {
+	static const struct linger at_once;
+
+	taps_host->setsockopt(linger->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	taps_host->fd_drop(linger->fd);
 	handle_unref(&linger->stream->handle);
 	taps_host->free(linger);
