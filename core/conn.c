@@ -185,7 +185,8 @@ static void note_reason(struct conn *conn, const struct attempt *attempt, const 
 static bool is_replayable(const struct conn *conn)
 {
 	return conn->policy.properties.safely_replayable &&
-	       conn->policy.security->data_path == SECURITY_DIRECT;
+	       conn->policy.security->data_path == SECURITY_DIRECT &&
+	       !(atomic_load(&conn->slot->flags) & SLOT_RELAY);
 }
 
 /* Every candidate of a secured connection has the same security, or none is tried. */

@@ -57,7 +57,8 @@ static void run(const char *command, int chain, int verdict)
 	_exit(127);
 }
 
-/* Returns the pipe's reading end, or -1. */
+/* Returns the pipe's reading end, or -1.  _Fork(3): nobody's handlers are for the children, which have nothing
+ * of the process but to run a program; ours would start a thread of the loop's in them. */
 static int start(const char *command, int chain)
 {
 	int ends[2], status;
@@ -65,9 +66,9 @@ static int start(const char *command, int chain)
 
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		return -1;
-	child = taps_host->fork();
+	child = _Fork();
 	if (child == 0) {
-		if (taps_host->fork() == 0)
+		if (_Fork() == 0)
 			run(command, chain, ends[1]);
 		_exit(0);
 	}
