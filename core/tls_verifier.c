@@ -57,8 +57,8 @@ static void run(const char *command, int chain, int verdict)
 	_exit(127);
 }
 
-/* Returns the pipe's reading end, or -1.  _Fork(3): nobody's handlers are for the children, which have nothing
- * of the process but to run a program; ours would start a thread of the loop's in them. */
+/* Returns the pipe's reading end, or -1.  _Fork(3): nobody's handlers are for the children, which do nothing
+ * but run a program; ours would start a thread of the loop's in them. */
 static int start(const char *command, int chain)
 {
 	int ends[2], status;
