@@ -7,8 +7,10 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -238,11 +240,40 @@ struct quiet {
 	bool had_child; /* a SIGCHLD was pending before */
 };
 
+/* proc(5): does the first thread block it?  Whoever waits for signals has them blocked in all threads. */
+static bool first_thread_blocks(int sig)
+{
+	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	char text[4096];
+	const char *line;
+	ssize_t n;
+
+	if (fd < 0)
+		return true;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n < 0 ? 0 : n] = 0;
+	line = strstr(text, "\nSigBlk:");
+	return !line || (strtoull(line + sizeof("\nSigBlk:") - 1, NULL, 16) >> (sig - 1) & 1);
+}
+
+/* If nobody asks for SIGCHLD the kernel throws it away, unless it is blocked in the parent; then another
+ * thread is woken by it (epoll_wait(2), EINTR). */
+static bool is_child_nobodys(void)
+{
+	struct sigaction action;
+
+	return sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_DFL &&
+	       !first_thread_blocks(SIGCHLD);
+}
+
 static void begin_quiet(struct quiet *quiet)
 {
 	sigset_t all, pending;
 
 	sigfillset(&all);
+	if (is_child_nobodys())
+		sigdelset(&all, SIGCHLD);
 	pthread_sigmask(SIG_SETMASK, &all, &quiet->mask);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &quiet->cancel);
 	sigpending(&pending);
@@ -285,7 +316,8 @@ static void end_quiet(const struct quiet *quiet)
 /* Returns 0, -errno, or UNKNOWN where the application ignores SIGCHLD (wait(2)), in nobody but the caller. */
 static int fork_twice(void (*run)(void *arg), void *arg)
 {
-	int error = 0, status = -1;
+	int error = 0, status = -1, ready = eventfd(0, EFD_CLOEXEC);
+	uint64_t one = 1;
 	struct quiet quiet;
 	pid_t child;
 
@@ -298,14 +330,20 @@ static int fork_twice(void (*run)(void *arg), void *arg)
 		child = taps_host->fork();
 		if (child == 0)
 			process_main(run, arg);
+		/* The parent's signals are still blocked, within fork(3). */
+		error = taps_host->read(ready, &one, sizeof(one));
 		_exit(child < 0);
 	}
 	loop_fork_alone(false);
+	if (child > 0 && taps_host->write(ready, &one, sizeof(one)) < 0)
+		status = -1;
 	while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	if (child > 0)
 		take_back_signal(&quiet, child);
 	end_quiet(&quiet);
+	if (ready >= 0)
+		taps_host->close(ready);
 	if (error)
 		return -error;
 	return status == -1 ? UNKNOWN : status ? -EAGAIN : 0;

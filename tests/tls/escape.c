@@ -425,7 +425,8 @@ static void pass_fd(int to, int fd)
 	cmsg->cmsg_type = SCM_RIGHTS;
 	cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
 	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	say("sendmsg: %zd", sendmsg(to, &msg, 0));
+	if (sendmsg(to, &msg, 0) != 1)
+		say("sendmsg: %s", error_name());
 }
 
 static void by_passing(void)

@@ -6,8 +6,8 @@
  *gets them not readable	only when none of these was there when the wait began
  *	waiting		enters the kernel a bounded number of times
  *
- * usage: ready connect|listen ADDRESS PORT BOARD SEED FIRST COUNT [clear].  Prints one line for each breach.
- * With `clear` the peer speaks no TLS. */
+ * usage: ready connect|listen ADDRESS PORT BOARD SEED FIRST COUNT [clear|relayed].  Prints one line for each
+ * breach.  With `clear` the peer speaks no TLS; with `relayed` bytes come by way of another process. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -28,7 +28,7 @@
 
 unsigned long counted_waits(void);
 
-static bool clear;
+static bool clear, relayed;
 
 struct run {
 	uint64_t number, state;
@@ -85,7 +85,7 @@ static bool possibly(const struct run *run)
  * there is a handshake still to come. */
 static bool may_be_late(const struct run *run)
 {
-	return run->schedule.small_buffer || (run->accepted && run->read == 0);
+	return relayed || run->schedule.small_buffer || (run->accepted && run->read == 0);
 }
 
 static bool error_fits(const struct run *run, int error)
@@ -96,7 +96,9 @@ static bool error_fits(const struct run *run, int error)
 		return run->schedule.ending == END_RESET && error == ECONNRESET;
 	switch (run->schedule.ending) {
 	case END_FIN: return error == ECONNRESET && run->read == atomic_load(&run->board->begun);
-	case END_FORGED: return error == EPROTO && run->read == atomic_load(&run->board->begun);
+	case END_FORGED:
+		return (relayed ? error == ECONNRESET : error == EPROTO) &&
+		       run->read == atomic_load(&run->board->begun);
 	/* What was not read yet is lost. */
 	case END_RESET: return error == ECONNRESET;
 	default: return false;
@@ -464,8 +466,9 @@ int main(int argc, char **argv)
 	int listener = -1;
 
 	if (argc < 8)
-		errx(2, "usage: ready connect|listen ADDRESS PORT BOARD SEED FIRST COUNT [clear]");
-	clear = argc > 8;
+		errx(2, "usage: ready connect|listen ADDRESS PORT BOARD SEED FIRST COUNT [clear|relayed]");
+	clear = argc > 8 && strcmp(argv[8], "clear") == 0;
+	relayed = argc > 8 && !clear;
 	signal(SIGPIPE, SIG_IGN);
 	at = address_of(argv[2], argv[3]);
 	board = map_board(argv[4]);
