@@ -106,6 +106,7 @@ struct taps_slot {
 	uint16_t protocol;           /* as given to socket(); 0 is the type's default */
 	int own_fd; /* while CONNECTING or FAILED: the application's original file; else -1 */
 	void *_Atomic conn;          /* the core's connection, or NULL; the slot holds one reference */
+	void *former;                /* likewise: those it had before, which calls may still be in */
 };
 
 /* Log levels: SAY is always printed on stderr (refusals), NOTE under --verbose. */
@@ -215,7 +216,7 @@ struct taps_core {
 	 * family takes the place. */
 	void (*restore)(struct taps_slot *slot);
 	/* The last descriptor is gone, or the slot was forgotten.  Takes the slot's reference to
-	 * `conn`.  Async-signal-safe: it only marks and wakes. */
+	 * `conn`, or those to `former`.  Async-signal-safe: it only marks and wakes. */
 	void (*released)(void *conn);
 
 	/* LAYERED slots.  recvmsg(2) and sendmsg(2) with their flags, shutdown(2), FIONREAD; -errno.  The

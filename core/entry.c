@@ -407,16 +407,24 @@ static int core_permits(const struct sockaddr *address, socklen_t len, bool list
 	return -EPROTO;
 }
 
-static void core_released(void *arg)
+static void release(struct handle *handle)
 {
-	struct handle *handle = arg;
-
 	if (handle->kind == HANDLE_CONN)
-		drive_released(arg);
+		drive_released(handle);
 	else if (handle->kind == HANDLE_STREAM)
-		stream_released(arg);
+		stream_released((struct stream *)handle);
 	else
 		handle_unref(handle);
+}
+
+static void core_released(void *arg)
+{
+	struct handle *handle = arg, *former;
+
+	for (; handle; handle = former) {
+		former = handle->former;
+		release(handle);
+	}
 }
 
 static int core_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,

@@ -29,7 +29,7 @@ int stream_own(const struct stream *stream)
 	return atomic_load(&stream->own);
 }
 
-void stream_released(struct stream *stream)
+void stream_retire(struct stream *stream)
 {
 	int own = atomic_exchange(&stream->own, -1);
 
@@ -38,6 +38,11 @@ void stream_released(struct stream *stream)
 	atomic_store(&stream->let_go, true);
 	if (atomic_load(&stream->watched))
 		loop_wake();
+}
+
+void stream_released(struct stream *stream)
+{
+	stream_retire(stream);
 	handle_unref(&stream->handle);
 }
 

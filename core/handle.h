@@ -17,6 +17,7 @@ struct handle {
 	_Atomic unsigned refs;
 	void (*free)(struct handle *handle);
 	struct handle *next_grave;
+	struct handle *former; /* in taps_slot.former: the one before */
 };
 
 /* One reference, the maker's. */

@@ -472,12 +472,17 @@ void place_renew(struct taps_slot *slot)
 		fd = -1;
 	slot->own_fd = -1;
 	old = atomic_exchange(&slot->conn, NULL);
+	/* Other threads may be in a call on it: it goes with the slot. */
+	if (old) {
+		old->former = slot->former;
+		slot->former = old;
+	}
 	taps_host->slot_flags(slot, 0, SLOT_DISGUISED | SLOT_LAYERED);
 	taps_host->unlock();
 	if (fd >= 0)
 		taps_host->close(fd);
 	if (old)
-		stream_released((struct stream *)old);
+		stream_retire((struct stream *)old);
 }
 
 void place_restore(struct conn *conn)

@@ -65,6 +65,8 @@ struct stream *stream_relayed(int take_own, const struct taps_addr *peer, const 
 int stream_escape(struct taps_slot *slot, bool if_used);
 /* The slot let it go.  Async-signal-safe. */
 void stream_released(struct stream *stream);
+/* The slot has another connection, and keeps its reference all the same.  Async-signal-safe. */
+void stream_retire(struct stream *stream);
 /* The network's socket of a relayed stream, or -1. */
 int stream_own(const struct stream *stream);
 

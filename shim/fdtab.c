@@ -237,6 +237,9 @@ void slot_put(struct slot *slot)
 	conn = atomic_exchange(&slot->pub.conn, NULL);
 	if (conn)
 		load_core_if_open()->released(conn);
+	if (slot->pub.former)
+		load_core_if_open()->released(slot->pub.former);
+	slot->pub.former = NULL;
 	push_free(slot);
 }
 
