@@ -224,7 +224,7 @@ struct taps_core {
 	ssize_t (*recv)(struct taps_slot *slot, int fd, struct msghdr *msg, int flags);
 	ssize_t (*send)(struct taps_slot *slot, int fd, const struct msghdr *msg, int flags);
 	int (*shutdown)(struct taps_slot *slot, int fd, int how);
-	size_t (*pending)(struct taps_slot *slot);
+	size_t (*pending)(struct taps_slot *slot, int fd);
 	/* setsockopt(2) of what the core has a part in: 0, -errno, or TAPS_PASS: the kernel is asked too. */
 	int (*setsockopt)(struct taps_slot *slot, int fd, int level, int name, const void *value,
 			  socklen_t len);

@@ -317,11 +317,11 @@ static int core_shutdown(struct taps_slot *slot, int fd, int how)
 	return stream ? stream_shutdown(stream, fd, how) : -EIO;
 }
 
-static size_t core_pending(struct taps_slot *slot)
+static size_t core_pending(struct taps_slot *slot, int fd)
 {
 	struct stream *stream = stream_behind(slot);
 
-	return stream ? stream_pending(stream) : 0;
+	return stream ? stream_pending(stream, fd) : 0;
 }
 
 static int core_setsockopt(struct taps_slot *slot, int fd, int level, int name, const void *value,

@@ -640,7 +640,18 @@ int stream_readable(struct stream *stream, int fd)
 	       stream->chain->ops->readable(stream->chain, fd);
 }
 
-size_t stream_pending(struct stream *stream)
+/* All of the kernel's queue is decrypted for that: who reads as much as he was told may wait for an edge then
+ * (epoll(7)), and there would be none for what has come already. */
+size_t stream_pending(struct stream *stream, int fd)
 {
-	return stream->chain ? stream->chain->ops->pending(stream->chain) : 0;
+	struct layer *chain = stream->chain;
+
+	if (!chain || atomic_load(&stream->new))
+		return 0;
+	if (stream_take_turn(stream, STREAM_RECEIVING) == 0) {
+		chain->ops->lowat(chain, fd, INT_MAX);
+		chain->ops->readable(chain, fd);
+		chain->ops->lowat(chain, fd, atomic_load(&stream->lowat));
+	}
+	return chain->ops->pending(chain);
 }

@@ -44,7 +44,8 @@ int stream_lowat(const struct stream *stream);
 void stream_take_options(struct stream *stream, int fd, int from);
 /* Would a read have an answer?  1 or 0. */
 int stream_readable(struct stream *stream, int fd);
-size_t stream_pending(struct stream *stream);
+/* Bytes that can be read (ioctl_tty(2), FIONREAD). */
+size_t stream_pending(struct stream *stream, int fd);
 /* The last descriptor of this process is about to be closed: says goodbye; what the kernel did not take yet
  * goes on behind.  With `parting` the process is about to end, and stream_part() comes after all of these. */
 void stream_end(struct stream *stream, int fd, bool parting);

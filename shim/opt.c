@@ -311,7 +311,7 @@ static int layered_ioctl(int fd, unsigned long request, void *arg)
 			life_unblocked(fd);
 	} else {
 		load_core_if_open()->readable(&slot->pub, fd);
-		*(int *)arg = (int)load_core_if_open()->pending(&slot->pub);
+		*(int *)arg = (int)load_core_if_open()->pending(&slot->pub, fd);
 		result = 0;
 	}
 	if (slot)

@@ -92,6 +92,12 @@ static void peek(void)
 	RECV(fd, 10, MSG_DONTWAIT);
 	RECV(fd, 10, MSG_DONTWAIT);
 	show_queued(fd);
+	put(fd, "give 5 50 20000 50 5\n");
+	usleep(400000);
+	show_queued(fd);
+	RECV(fd, 20009, 0);
+	show_queued(fd);
+	RECV(fd, 10, 0);
 }
 
 static void wait_all(void)
