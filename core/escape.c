@@ -83,8 +83,11 @@ static int hand_over(struct taps_slot *slot, struct stream *stream)
 	end = relay_start(stream->chain, own, rule_of(stream));
 	if (end >= 0) {
 		result = place_relay(slot, end, own);
-		if (result < 0)
+		/* The session is the relay's already: whoever is still in a call must not wait for it. */
+		if (result < 0) {
+			atomic_store(&stream->error, EIO);
 			taps_host->close(end);
+		}
 	}
 	if (end < 0 || result < 0) {
 		taps_host->fd_drop(own);

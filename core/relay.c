@@ -323,6 +323,8 @@ static int fork_twice(void (*run)(void *arg), void *arg)
 
 	begin_quiet(&quiet);
 	loop_fork_alone(true);
+	/* The loop's thread is otherwise outside: what its children call is not the application's doing. */
+	taps_host->enter();
 	child = taps_host->fork();
 	if (child < 0)
 		error = errno;
@@ -334,6 +336,7 @@ static int fork_twice(void (*run)(void *arg), void *arg)
 		error = taps_host->read(ready, &one, sizeof(one));
 		_exit(child < 0);
 	}
+	taps_host->leave();
 	loop_fork_alone(false);
 	if (child > 0 && taps_host->write(ready, &one, sizeof(one)) < 0)
 		status = -1;
