@@ -662,10 +662,9 @@ static void few_descriptors(void)
 			if (connect(fd, peer->ai_addr, peer->ai_addrlen) == 0) {
 				FILE *file = fdopen(fd, "w");
 
-				put(fd, "%s %s\n", name, getenv("MARKER"));
 				if (file)
-					fprintf(file, "%s\n", getenv("MARKER"));
-				_exit(0);
+					fprintf(file, "%s %s\n", name, getenv("MARKER"));
+				_exit(write(fd, getenv("MARKER"), strlen(getenv("MARKER"))) < 0);
 			}
 			_exit(1);
 		}
