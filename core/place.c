@@ -343,7 +343,10 @@ int place_relay(struct taps_slot *slot, int end, int own)
 	int result;
 
 	taps_host->lock();
-	result = put_end(slot, own, end, stream_lowat(atomic_load(&slot->conn)));
+	/* Another thread may have dissolved it meanwhile. */
+	result = -ENOTCONN;
+	if (atomic_load(&slot->flags) & SLOT_LAYERED)
+		result = put_end(slot, own, end, stream_lowat(atomic_load(&slot->conn)));
 	if (result == 0) {
 		slot->own_fd = own;
 		taps_host->slot_flags(slot, SLOT_DISGUISED, SLOT_LAYERED);
