@@ -46,13 +46,6 @@ void stream_released(struct stream *stream)
 	handle_unref(&stream->handle);
 }
 
-static int keep_copy(int fd)
-{
-	int copy = fd < 0 ? -1 : taps_host->fcntl(fd, F_DUPFD_CLOEXEC, 3);
-
-	return copy < 0 ? -errno : taps_host->fd_keep(copy);
-}
-
 static const char *rule_of(const struct stream *stream)
 {
 	return stream->security ? stream->security->rule : "of the connection";
@@ -76,7 +69,7 @@ static int hand_over(struct taps_slot *slot, struct stream *stream)
 		return result;
 	taps_host->lock();
 	fd = taps_host->slot_fd(slot);
-	own = keep_copy(fd);
+	own = host_copy(fd);
 	taps_host->unlock();
 	if (own < 0)
 		return own;
@@ -97,15 +90,14 @@ static int hand_over(struct taps_slot *slot, struct stream *stream)
 	return 0;
 }
 
-/* Another thread is at it. */
-static int await(const struct stream *stream)
+bool stream_await_relay(const struct stream *stream)
 {
 	while (atomic_load(&stream->leaving) && !atomic_load(&stream->relayed)) {
 		int64_t now = now_ns();
 
 		wait_fds(NULL, 0, now + NS_PER_MS, now);
 	}
-	return atomic_load(&stream->relayed) ? 0 : -EIO;
+	return atomic_load(&stream->relayed);
 }
 
 int stream_escape(struct taps_slot *slot, bool if_used)
@@ -119,7 +111,7 @@ int stream_escape(struct taps_slot *slot, bool if_used)
 	if (if_used && atomic_load(&stream->user) != taps_host->process())
 		return -EPERM;
 	if (atomic_exchange(&stream->leaving, true))
-		return await(stream);
+		return stream_await_relay(stream) ? 0 : -EIO;
 	handle_ref(handle);
 	result = hand_over(slot, stream);
 	if (result == 0)

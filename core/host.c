@@ -1,7 +1,9 @@
-/* The clock of drivers.  A vDSO call: no descriptor and no process is touched, so it needs no way
- * through the host. */
+/* The clock of drivers, a vDSO call: no descriptor and no process is touched, so it needs no way through the
+ * host; and copies of descriptors. */
 #include "core/host.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <time.h>
 
 int64_t now_ns(void)
@@ -10,4 +12,11 @@ int64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+int host_copy(int fd)
+{
+	int copy = taps_host->fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	return copy < 0 ? -errno : taps_host->fd_keep(copy);
 }

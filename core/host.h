@@ -12,6 +12,10 @@ extern const struct taps_host *taps_host;
  * decision code is handed `now`. */
 int64_t now_ns(void);
 
+/* A duplicate of fd that is the core's (fd_keep), FD_CLOEXEC, to be closed with fd_drop.  Returns it, or
+ * -errno (fcntl(2)).  Any thread. */
+int host_copy(int fd);
+
 #define NS_PER_MS INT64_C(1000000)
 #define NS_PER_S INT64_C(1000000000)
 

@@ -97,13 +97,6 @@ static int make_placeholder(int ret[2])
 	return 0;
 }
 
-static int keep_original(int fd)
-{
-	int copy = taps_host->fcntl(fd, F_DUPFD_CLOEXEC, 3);
-
-	return copy < 0 ? -errno : taps_host->fd_keep(copy);
-}
-
 /* Attempts on the application's own file follow it to its new number. */
 static void renumber_own(struct conn *conn, int fd)
 {
@@ -126,7 +119,7 @@ int place_hold(struct conn *conn)
 	int pair[2], own, result;
 	bool async;
 
-	own = keep_original(conn->app_fd);
+	own = host_copy(conn->app_fd);
 	if (own < 0)
 		return own;
 	result = make_placeholder(pair);
@@ -383,7 +376,7 @@ static int put_relayed(struct conn *conn, struct stream *stream, int end)
 static int win_relayed(struct conn *conn, struct attempt *winner)
 {
 	int from = conn->own_fd >= 0 ? conn->own_fd : conn->app_fd, end, result = 0;
-	int own = keep_original(layer_fd(winner->top));
+	int own = host_copy(layer_fd(winner->top));
 	struct stream *stream = own < 0 ? NULL : make_relayed(conn, winner, own);
 
 	if (!stream) {

@@ -477,15 +477,10 @@ static ssize_t receive(struct stream *stream, int fd, struct msghdr *msg, int fl
 	return recv_loop(stream, fd, &p, flags);
 }
 
-/* Another thread hands the connection to a relay: waits for that.  Returns TAPS_PASS; 0 if it stayed. */
+/* Returns TAPS_PASS when a relay has the connection; 0 if it stayed. */
 static int await_relay(const struct stream *stream)
 {
-	while (atomic_load(&stream->leaving) && !atomic_load(&stream->relayed)) {
-		int64_t now = now_ns();
-
-		wait_fds(NULL, 0, now + NS_PER_MS, now);
-	}
-	return atomic_load(&stream->relayed) ? TAPS_PASS : 0;
+	return stream_await_relay(stream) ? TAPS_PASS : 0;
 }
 
 /* With TLS 1.3 a server refuses the client's certificate when the client has ended its handshake (RFC 8446

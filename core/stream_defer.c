@@ -81,17 +81,10 @@ static void watcher_done(struct loop_client *client)
 	taps_host->free(watcher);
 }
 
-static int keep_copy(const struct stream *stream)
-{
-	int copy = taps_host->fcntl(layer_fd(stream->chain), F_DUPFD_CLOEXEC, 3);
-
-	return copy < 0 ? -errno : taps_host->fd_keep(copy);
-}
-
 int stream_watch(struct stream *stream, struct taps_slot *slot)
 {
 	struct watcher *watcher = taps_host->calloc(1, sizeof(*watcher));
-	int copy = watcher ? keep_copy(stream) : -ENOMEM, result;
+	int copy = watcher ? host_copy(layer_fd(stream->chain)) : -ENOMEM, result;
 
 	if (copy < 0) {
 		taps_host->free(watcher);

@@ -91,8 +91,7 @@ static void make_flusher(struct stream *stream, int fd)
 	if (atomic_exchange(&stream->flushing, true))
 		return;
 	flusher = taps_host->calloc(1, sizeof(*flusher));
-	copy = flusher ? taps_host->fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
-	copy = copy < 0 ? -1 : taps_host->fd_keep(copy);
+	copy = flusher ? host_copy(fd) : -ENOMEM;
 	if (copy < 0) {
 		taps_host->free(flusher);
 		atomic_store(&stream->flushing, false);

@@ -152,10 +152,9 @@ static void forget(struct lingering *linger)
 static struct lingering *make(struct stream *stream, int fd)
 {
 	struct lingering *linger = taps_host->calloc(1, sizeof(*linger));
-	int copy = linger ? taps_host->fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+	int copy = linger ? host_copy(fd) : -ENOMEM;
 	int64_t now = now_ns();
 
-	copy = copy < 0 ? -1 : taps_host->fd_keep(copy);
 	if (copy < 0) {
 		taps_host->free(linger);
 		return NULL;

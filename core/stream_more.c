@@ -32,9 +32,8 @@ static bool timed;
 static void enter_list(struct stream *stream, int fd)
 {
 	struct stream_more *more = stream->more;
-	int copy = taps_host->fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
-	more->fd = copy < 0 ? -1 : taps_host->fd_keep(copy);
+	more->fd = host_copy(fd);
 	if (more->fd < 0)
 		return;
 	handle_ref(&stream->handle);

@@ -1,5 +1,7 @@
-/* The inside of a stream, for the files that share it: core/stream.c (bytes, waiting), core/stream_flush.c
- * (the end, what the kernel did not take), core/stream_fork.c (processes). */
+/* The inside of a stream, for the files that share it: core/stream.c (bytes, waiting), core/stream_more.c
+ * (bytes that wait for more), core/stream_defer.c (a handshake that waits for bytes), core/stream_flush.c
+ * (what the kernel did not take), core/stream_linger.c (the end), core/stream_fork.c (processes),
+ * core/escape.c (relays). */
 #ifndef TAPS_CORE_STREAM_PRIVATE_H
 #define TAPS_CORE_STREAM_PRIVATE_H
 
@@ -95,6 +97,9 @@ void stream_settle_deferred(struct stream *stream, int64_t end);
 /* Waits for one event; -EAGAIN at the end, -EINTR when the kernel's own call would return so, -ESTALE when
  * the stream went to a relay. */
 int stream_wait(const struct stream *stream, int fd, short events, int64_t end);
+
+/* Another thread hands the connection to a relay: waits for that.  False if the connection stayed. */
+bool stream_await_relay(const struct stream *stream);
 
 /* This thread, as stream->shaker has it. */
 const void *stream_thread(void);
