@@ -396,11 +396,6 @@ static bool has_control(const struct msghdr *msg)
 	return msg && msg->msg_controllen != 0;
 }
 
-static bool any_special(void)
-{
-	return __builtin_expect(atomic_load_explicit(&fdtab_special, memory_order_relaxed) != 0, 0);
-}
-
 static bool may_send(int fd, const struct msghdr *msg)
 {
 	return !msg || !msg->msg_name || fdtab_peek(fd) || open_may_send(fd, msg->msg_name, msg->msg_namelen);
@@ -426,7 +421,8 @@ static COLD ssize_t slow_sendmsg(int fd, const struct msghdr *msg, int flags)
 
 ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	if (__builtin_expect((flags & MSG_FASTOPEN) || any_special() || secured_known() || has_control(msg),
+	if (__builtin_expect((flags & MSG_FASTOPEN) || fdtab_any_special() || secured_known() ||
+				     has_control(msg),
 			     0))
 		return slow_sendmsg(fd, msg, flags);
 	return real.sendmsg(fd, msg, flags);
@@ -460,7 +456,7 @@ static COLD int slow_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int 
 
 int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 {
-	if (__builtin_expect((flags & MSG_FASTOPEN) || any_special() || secured_known() ||
+	if (__builtin_expect((flags & MSG_FASTOPEN) || fdtab_any_special() || secured_known() ||
 				     any_control(msgs, n),
 			     0))
 		return slow_sendmmsg(fd, msgs, n, flags);

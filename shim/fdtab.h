@@ -48,6 +48,11 @@ extern slot_entry *_Atomic fdtab_pages[FDTAB_PAGES];
 /* How many slots are SPECIAL now: the waiting and reading hooks do nothing while it is 0. */
 extern _Atomic int fdtab_special;
 
+static inline bool fdtab_any_special(void)
+{
+	return __builtin_expect(atomic_load_explicit(&fdtab_special, memory_order_relaxed) != 0, 0);
+}
+
 /* The slot behind fd, without a reference: good for testing flags.  A descriptor of the product's
  * own shows as &fdtab_own, which has no flags. */
 extern struct slot fdtab_own;

@@ -26,7 +26,6 @@ static bool may_secure(const char *text)
 static bool file_may_secure(const char *path, bool unknown)
 {
 	char buf[8192 + 1];
-	bool found = false;
 	struct stat st;
 	ssize_t n = 0;
 	int fd;
@@ -44,8 +43,7 @@ static bool file_may_secure(const char *path, bool unknown)
 	if (n < 0 || n == sizeof(buf) - 1)
 		return true;
 	buf[n] = 0;
-	found = may_secure(buf);
-	return found;
+	return may_secure(buf);
 }
 
 static bool below_may_secure(const char *folder, const char *name, bool unknown)

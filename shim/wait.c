@@ -12,11 +12,6 @@
 #include "shim/fdtab.h"
 #include "shim/load.h"
 
-static bool any_special(void)
-{
-	return __builtin_expect(atomic_load_explicit(&fdtab_special, memory_order_relaxed) != 0, 0);
-}
-
 static int64_t now(void)
 {
 	struct timespec ts;
@@ -196,14 +191,14 @@ int hook_poll(struct pollfd *fds, nfds_t n, int timeout)
 {
 	struct timespec ts = {.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
 
-	if (!any_special() || !any_watched(fds, n))
+	if (!fdtab_any_special() || !any_watched(fds, n))
 		return real.poll(fds, n, timeout);
 	return patient_poll(fds, n, timeout < 0 ? NULL : &ts, NULL);
 }
 
 int hook_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
-	if (!any_special() || !is_valid(timeout) || !any_watched(fds, n))
+	if (!fdtab_any_special() || !is_valid(timeout) || !any_watched(fds, n))
 		return real.ppoll(fds, n, timeout, mask);
 	return patient_poll(fds, n, timeout, mask);
 }
@@ -355,7 +350,7 @@ int hook_select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *
 	int64_t end;
 	int result;
 
-	if (!any_special() || !any_selected(&call))
+	if (!fdtab_any_special() || !any_selected(&call))
 		return real.select(n, in, out, except, timeout);
 	if (!timeout)
 		return patient_select(&call, NULL, NULL);
@@ -374,7 +369,7 @@ int hook_pselect(int n, fd_set *in, fd_set *out, fd_set *except, const struct ti
 {
 	struct select_call call = select_call(n, in, out, except);
 
-	if (!any_special() || !is_valid(timeout) || !any_selected(&call))
+	if (!fdtab_any_special() || !is_valid(timeout) || !any_selected(&call))
 		return real.pselect(n, in, out, except, timeout, mask);
 	return patient_select(&call, timeout, mask);
 }
@@ -431,7 +426,7 @@ static bool in_doubt(int n)
 	if (n <= 0)
 		return false;
 	epollset_delivered();
-	return any_special();
+	return fdtab_any_special();
 }
 
 /* Waits again, for the rest of the time, while all that came is not for the application. */
