@@ -47,17 +47,6 @@ static double cpu(void)
 	return seconds(&usage.ru_utime) + seconds(&usage.ru_stime);
 }
 
-void receive_all(struct link *link, void *buf, size_t size)
-{
-	size_t got = 0, n;
-
-	for (; got < size; got += n) {
-		n = link_recv(link, (char *)buf + got, size - got);
-		if (n == 0)
-			errx(1, "the end came early");
-	}
-}
-
 static struct link *open_link(bool resume)
 {
 	return link_connect(where->ai_addr, where->ai_addrlen, host, resume);

@@ -4,6 +4,7 @@
 #ifndef TAPS_TESTS_BENCH_TLS_LINK_H
 #define TAPS_TESTS_BENCH_TLS_LINK_H
 
+#include <err.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -36,6 +37,16 @@ struct request {
 	unsigned long long size;
 };
 
-void receive_all(struct link *link, void *buf, size_t size);
+/* All of them. */
+static inline void receive_all(struct link *link, void *buf, size_t size)
+{
+	size_t got = 0, n;
+
+	for (; got < size; got += n) {
+		n = link_recv(link, (char *)buf + got, size - got);
+		if (n == 0)
+			errx(1, "the end came early");
+	}
+}
 
 #endif

@@ -72,17 +72,6 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-void receive_all(struct link *link, void *buf, size_t size)
-{
-	size_t got = 0, n;
-
-	for (; got < size; got += n) {
-		n = link_recv(link, (char *)buf + got, size - got);
-		if (n == 0)
-			errx(1, "the end came early");
-	}
-}
-
 static int listen_on(const char *port)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};

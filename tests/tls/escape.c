@@ -29,6 +29,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "pass_fd.h"
+
 #define BULK (4 << 20)
 
 static const struct addrinfo *peer;
@@ -400,35 +402,6 @@ static void by_vfork(void)
 	close(fd);
 }
 
-static int receive_fd(int from)
-{
-	char control[CMSG_SPACE(sizeof(int))], byte;
-	struct iovec iov = {&byte, 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-			     .msg_controllen = sizeof(control)};
-	int fd = -1;
-
-	if (recvmsg(from, &msg, 0) == 1 && CMSG_FIRSTHDR(&msg))
-		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
-	return fd;
-}
-
-static void pass_fd(int to, int fd)
-{
-	char control[CMSG_SPACE(sizeof(int))] = {0}, byte = 0;
-	struct iovec iov = {&byte, 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-			     .msg_controllen = sizeof(control)};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	if (sendmsg(to, &msg, 0) != 1)
-		say("sendmsg: %s", error_name());
-}
-
 static void by_passing(void)
 {
 	int pair[2], fd;
@@ -443,7 +416,8 @@ static void by_passing(void)
 		_exit(0);
 	}
 	fd = meet("echo", 0);
-	pass_fd(pair[1], fd);
+	if (pass_fd(pair[1], fd) != 1)
+		say("sendmsg: %s", error_name());
 	say("child: %d", wait_status(child));
 	put(fd, "by this one\n");
 	go_on(fd);
