@@ -31,6 +31,7 @@ struct lingering {
 	bool mute;             /* another process sent, and said goodbye */
 	bool ended;            /* all is the kernel's, our end of stream too */
 	bool deaf;             /* a shutdown of both directions: until `look` nothing can be heard */
+	bool handed;           /* a process of its own has it */
 	int unacknowledged;    /* when it was looked last */
 	int64_t look, end;
 	struct lingering *next, **prev;
@@ -137,7 +138,7 @@ static void linger_done(struct loop_client *client)
 
 	if (!linger->over)
 		leave_list(linger);
-	if (linger->home == taps_host->process() && !linger->ended)
+	if (linger->home == taps_host->process() && !linger->ended && !linger->handed)
 		taps_host->shutdown(linger->fd, SHUT_WR);
 	release(linger);
 }
@@ -297,6 +298,7 @@ static void hand_over(void)
 {
 	unsigned n = 0, i = 0;
 	struct lingering *linger;
+	bool handed;
 	int *fds;
 
 	for (linger = lingers; linger; linger = linger->next)
@@ -306,7 +308,9 @@ static void hand_over(void)
 		return;
 	for (linger = lingers; linger; linger = linger->next)
 		fds[i++] = linger->fd;
-	relay_detach(outlive, NULL, fds, n);
+	handed = relay_detach(outlive, NULL, fds, n) == 0;
+	for (linger = lingers; linger; linger = linger->next)
+		linger->handed = handed;
 	taps_host->free(fds);
 }
 
