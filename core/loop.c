@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <ev.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "core/host.h"
+#include "core/quiet.h"
 
 #define STACK_SIZE (256 * 1024)
 
@@ -105,35 +105,28 @@ static bool running, stopped;
 
 /* Of the application's thread that holds the lock: a handler that came in would find it held by the very
  * thread it runs on (shutdown(2) is allowed there), a cancelled thread would leave it held. */
-static sigset_t holder_mask;
-static int holder_cancel;
+static struct quiet holder;
 static __thread bool holds;  /* this thread has the lock */
 static __thread bool nested; /* it had it before it forked */
 static __thread bool alone;  /* its children have no part in the clients */
 
 void loop_lock(void)
 {
-	sigset_t all, mask;
-	int cancel;
+	struct quiet quiet;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &mask);
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	quiet_begin(&quiet, 0);
 	pthread_mutex_lock(&lock);
 	holds = true;
-	holder_mask = mask;
-	holder_cancel = cancel;
+	holder = quiet;
 }
 
 void loop_unlock(void)
 {
-	sigset_t mask = holder_mask;
-	int cancel = holder_cancel;
+	struct quiet quiet = holder;
 
 	holds = false;
 	pthread_mutex_unlock(&lock);
-	pthread_setcancelstate(cancel, &cancel);
-	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	quiet_end(&quiet);
 }
 
 void loop_wake(void)
@@ -324,18 +317,17 @@ static int make_loop(void)
 /* Signals are the application's: its handlers never run on our thread. */
 static int start_thread(void)
 {
-	sigset_t all, old;
+	struct quiet quiet;
 	pthread_attr_t attr;
 	pthread_t thread;
 	int error;
 
-	sigfillset(&all);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	quiet_begin(&quiet, 0);
 	error = pthread_create(&thread, &attr, thread_main, NULL);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	quiet_end(&quiet);
 	pthread_attr_destroy(&attr);
 	if (!error) {
 		pthread_setname_np(thread, "taps-loop");
@@ -412,6 +404,7 @@ void loop_fork_child(void)
 {
 	struct loop_client *client;
 
+	quiet_fork_child();
 	running = false;
 	loop = NULL;
 	if (atomic_load(&wake_fd) >= 0) {

@@ -19,6 +19,7 @@
 #include "core/host.h"
 #include "core/loop.h"
 #include "core/pump.h"
+#include "core/quiet.h"
 #include "core/wait.h"
 
 /* --- the process itself --- */
@@ -234,50 +235,29 @@ static int make_pair(int ends[2])
 }
 
 /* What must not happen between fork and wait. */
-struct quiet {
-	sigset_t mask;
-	int cancel;
+struct pause {
+	struct quiet quiet;
 	bool had_child; /* a SIGCHLD was pending before */
 };
 
-/* proc(5): does the first thread block it?  Whoever waits for signals has them blocked in all threads. */
-static bool first_thread_blocks(int sig)
-{
-	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-	char text[4096];
-	const char *line;
-	ssize_t n;
-
-	if (fd < 0)
-		return true;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[n < 0 ? 0 : n] = 0;
-	line = strstr(text, "\nSigBlk:");
-	return !line || (strtoull(line + sizeof("\nSigBlk:") - 1, NULL, 16) >> (sig - 1) & 1);
-}
-
 /* If nobody asks for SIGCHLD the kernel throws it away, unless it is blocked in the parent; then another
- * thread is woken by it (epoll_wait(2), EINTR). */
+ * thread is woken by it (epoll_wait(2), EINTR).  Whoever waits for signals has them blocked in all
+ * threads. */
 static bool is_child_nobodys(void)
 {
 	struct sigaction action;
 
 	return sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_DFL &&
-	       !first_thread_blocks(SIGCHLD);
+	       !quiet_is_child_blocked();
 }
 
-static void begin_quiet(struct quiet *quiet)
+static void begin_pause(struct pause *pause)
 {
-	sigset_t all, pending;
+	sigset_t pending;
 
-	sigfillset(&all);
-	if (is_child_nobodys())
-		sigdelset(&all, SIGCHLD);
-	pthread_sigmask(SIG_SETMASK, &all, &quiet->mask);
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &quiet->cancel);
+	quiet_begin(&pause->quiet, is_child_nobodys() ? SIGCHLD : 0);
 	sigpending(&pending);
-	quiet->had_child = sigismember(&pending, SIGCHLD);
+	pause->had_child = sigismember(&pending, SIGCHLD);
 }
 
 static bool child_waits(siginfo_t *ret)
@@ -289,7 +269,7 @@ static bool child_waits(siginfo_t *ret)
 
 /* SIGCHLD does not queue: the one that is pending may stand for a child of the application's too, which then
  * still waits to be asked for. */
-static void take_back_signal(const struct quiet *quiet, pid_t child)
+static void take_back_signal(const struct pause *pause, pid_t child)
 {
 	struct timespec at_once = {0};
 	siginfo_t info, other;
@@ -297,18 +277,12 @@ static void take_back_signal(const struct quiet *quiet, pid_t child)
 
 	sigemptyset(&only);
 	sigaddset(&only, SIGCHLD);
-	if (quiet->had_child || sigtimedwait(&only, &info, &at_once) != SIGCHLD)
+	if (pause->had_child || sigtimedwait(&only, &info, &at_once) != SIGCHLD)
 		return;
 	if (info.si_pid != child)
 		syscall(SYS_rt_sigqueueinfo, getpid(), SIGCHLD, &info);
 	else if (child_waits(&other))
 		syscall(SYS_rt_sigqueueinfo, getpid(), SIGCHLD, &other);
-}
-
-static void end_quiet(const struct quiet *quiet)
-{
-	pthread_setcancelstate(quiet->cancel, NULL);
-	pthread_sigmask(SIG_SETMASK, &quiet->mask, NULL);
 }
 
 #define UNKNOWN 1
@@ -318,10 +292,10 @@ static int fork_twice(void (*run)(void *arg), void *arg)
 {
 	int error = 0, status = -1, ready = eventfd(0, EFD_CLOEXEC);
 	uint64_t one = 1;
-	struct quiet quiet;
+	struct pause pause;
 	pid_t child;
 
-	begin_quiet(&quiet);
+	begin_pause(&pause);
 	loop_fork_alone(true);
 	/* The loop's thread is otherwise outside: what its children call is not the application's doing. */
 	taps_host->enter();
@@ -343,8 +317,8 @@ static int fork_twice(void (*run)(void *arg), void *arg)
 	while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	if (child > 0)
-		take_back_signal(&quiet, child);
-	end_quiet(&quiet);
+		take_back_signal(&pause, child);
+	quiet_end(&pause.quiet);
 	if (ready >= 0)
 		taps_host->close(ready);
 	if (error)

@@ -10,6 +10,7 @@
 #include "core/trace.h"
 #include "core/host.h"
 #include "core/layer.h"
+#include "core/quiet.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,32 +55,28 @@ static struct {
 	char path[4096];
 	struct record record;
 	/* Of the thread that holds the mutex. */
-	sigset_t mask;
-	int cancel, error;
+	struct quiet quiet;
+	int error;
 } trace = { .mutex = PTHREAD_MUTEX_INITIALIZER, .fd = -1 };
 
 static void enter(void)
 {
-	sigset_t all, mask;
-	int cancel, error = errno;
+	struct quiet quiet;
+	int error = errno;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &mask);
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	quiet_begin(&quiet, 0);
 	pthread_mutex_lock(&trace.mutex);
-	trace.mask = mask;
-	trace.cancel = cancel;
+	trace.quiet = quiet;
 	trace.error = error;
 }
 
 static void leave(void)
 {
-	sigset_t mask = trace.mask;
-	int cancel = trace.cancel, error = trace.error;
+	struct quiet quiet = trace.quiet;
+	int error = trace.error;
 
 	pthread_mutex_unlock(&trace.mutex);
-	pthread_setcancelstate(cancel, NULL);
-	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	quiet_end(&quiet);
 	errno = error;
 }
 
