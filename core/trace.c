@@ -8,6 +8,7 @@
  * Whoever traces runs in the application's threads: signals and cancellation are held off while the
  * lock is, errno is left alone, and nothing is allocated. */
 #include "core/trace.h"
+#include "core/apart.h"
 #include "core/host.h"
 #include "core/layer.h"
 #include "core/quiet.h"
@@ -313,11 +314,33 @@ static void take_back_sigxfsz(void)
 	sigtimedwait(&set, NULL, &at_once);
 }
 
+struct piece {
+	int fd;
+	const char *text;
+	size_t n;
+	off_t at;
+};
+
+static int put_down(void *arg)
+{
+	const struct piece *piece = arg;
+	ssize_t written = pwrite(piece->fd, piece->text, piece->n, piece->at);
+
+	return written < 0 ? -errno : written == (ssize_t)piece->n ? 0 : -ENOSPC;
+}
+
+/* SIGKILL ends a write(2) between two pages, and the file would end within an event. */
+static int put_down_whole(struct piece *piece)
+{
+	size_t page = (size_t)getpagesize();
+
+	return (size_t)piece->at % page + piece->n > page ? apart_call(put_down, piece) : put_down(piece);
+}
+
 static int append_locked(int fd, const char *text, size_t n)
 {
 	off_t at = tail_offset(fd);
-	ssize_t written;
-	int r = 0;
+	int r;
 
 	if (at < 0)
 		return (int)at;
@@ -325,10 +348,9 @@ static int append_locked(int fd, const char *text, size_t n)
 		text++;
 		n--;
 	}
-	written = pwrite(fd, text, n, at);
-	if (written == (ssize_t)n)
+	r = put_down_whole(&(struct piece){fd, text, n, at});
+	if (r == 0)
 		return 0;
-	r = written < 0 ? -errno : -ENOSPC;
 	if (r == -EFBIG)
 		take_back_sigxfsz();
 	if (pwrite(fd, TAIL, TAIL_LEN, at) == TAIL_LEN && ftruncate(fd, at + TAIL_LEN) == 0)
