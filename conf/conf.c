@@ -81,10 +81,10 @@ int conf_fail(struct conf_error *error, int code, const struct origin *where, co
 }
 
 /* Defaults are written as in a file, and pass the same checks. */
-static int set_default(struct conf *conf, const struct conf_key *key)
+static int set_default(struct conf *conf, const struct conf_key *key, const char *text)
 {
 	struct value_reader reader = {&conf->arena, ""};
-	struct value_input input = {.type = INPUT_TEXT, .text = key->fallback};
+	struct value_input input = {.type = INPUT_TEXT, .text = text};
 	const struct value_input *wrong;
 
 	if (strcmp(input.text, "true") == 0 || strcmp(input.text, "false") == 0)
@@ -104,9 +104,40 @@ static int set_defaults(struct conf *conf)
 		if (key->kind == VALUE_PROPERTY || (key_merges(key) && key->fallback))
 			conf->defaults.origin[i] = &origin_default;
 		if (key_merges(key) && key->fallback)
-			r = set_default(conf, key);
+			r = set_default(conf, key, key->fallback);
 		if (r < 0)
 			return r;
+	}
+	return 0;
+}
+
+static const struct program {
+	const char *name;
+	int key;
+	const char *value;
+	struct origin origin;
+} known[] = {
+#define PROGRAM(name, key, value) {name, key, value, {"default of " name, 0}},
+#include "conf/programs.def"
+#undef PROGRAM
+};
+
+static bool is_program(const char *const *programs, const char *name)
+{
+	while (programs && *programs)
+		if (strcmp(*programs++, name) == 0)
+			return true;
+	return false;
+}
+
+static int set_known(struct conf *conf, const char *const *programs)
+{
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (!is_program(programs, known[i].name))
+			continue;
+		conf->defaults.origin[known[i].key] = &known[i].origin;
+		if (set_default(conf, &conf_keys[known[i].key], known[i].value) < 0)
+			return -ENOMEM;
 	}
 	return 0;
 }
@@ -198,9 +229,12 @@ int conf_load(const struct conf_sources *sources, struct conf **ret, struct conf
 	struct conf *conf = conf_default();
 	int r;
 
-	*error = (struct conf_error){.security = !conf};
-	if (!conf)
+	*error = (struct conf_error){.security = true};
+	if (!conf || set_known(conf, sources->programs) < 0) {
+		conf_unref(conf);
 		return conf_fail(error, ENOMEM, &(struct origin){"configuration", 0}, "out of memory");
+	}
+	error->security = false;
 	r = source_read(sources, &conf->arena, conf->layer, error);
 	if (r == 0)
 		r = settle(conf, sources->programs, error);

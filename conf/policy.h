@@ -47,6 +47,9 @@ struct policy_query {
 	enum policy_role role;
 };
 
+/* Which addresses race for a connection whose application looked up those of one family. */
+enum policy_families { FAMILIES_ASKED, FAMILIES_ANY };
+
 enum policy_resolver { RESOLVER_SYSTEM, RESOLVER_TAPS };
 
 /* What holds for one connection.  Strings belong to the conf, which must stay referenced. */
@@ -58,6 +61,7 @@ struct policy {
 		int64_t resolution_delay; /* ns */
 		unsigned max_in_flight;
 		unsigned first_family_count;
+		enum policy_families families;
 	} race;
 	struct {
 		const char *host; /* NULL: the application's own */

@@ -48,7 +48,8 @@ static int bound_family(const struct conn *conn)
 static struct candidate_request request_of(const struct conn *conn, const struct taps_addr *addrs, size_t n)
 {
 	bool rewritten = conn->policy.remote.host != NULL;
-	bool any_family = rewritten && conn->slot->type == SOCK_STREAM;
+	bool any_family = (rewritten || conn->policy.race.families == FAMILIES_ANY) &&
+			  conn->slot->type == SOCK_STREAM;
 
 	return (struct candidate_request){
 		.asked = conn->asked,

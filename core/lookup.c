@@ -392,6 +392,25 @@ static size_t drop_failed(const struct conn *conn, const struct names_entry *ent
 	return n;
 }
 
+static bool may_widen(const struct conn *conn, const struct names_entry *entry)
+{
+	return conn->policy.race.families == FAMILIES_ANY && entry->family != AF_UNSPEC &&
+	       conn->slot->type == SOCK_STREAM;
+}
+
+/* Adds the addresses of the family that the application did not look up: what `hosts` has at once, others as
+ * they come.  Where they cannot be had, the race goes without. */
+static size_t widen(struct conn *conn, const struct names_entry *entry, struct taps_addr *addrs, size_t n,
+		    int64_t now)
+{
+	size_t hosts = conf_hosts(conn->conf, entry->name, addrs + n, NAMES_ADDRS_MAX - n);
+
+	if (hosts == 0 && !conn->resolve)
+		resolve_new(&conn->resolve, entry->name, entry->family == AF_INET ? AF_INET6 : AF_INET, 0,
+			    conn->policy.race.resolution_delay, now);
+	return n + hosts;
+}
+
 int lookup_candidates(struct conn *conn, const struct names_entry *entry, int64_t now)
 {
 	struct taps_addr addrs[NAMES_ADDRS_MAX];
@@ -403,6 +422,8 @@ int lookup_candidates(struct conn *conn, const struct names_entry *entry, int64_
 		return conn_gather(conn, &conn->asked, 1);
 	conn->resolve = take_pending(entry->name, now);
 	n = drop_failed(conn, entry, addrs, now);
+	if (may_widen(conn, entry))
+		n = widen(conn, entry, addrs, n, now);
 	return conn_gather(conn, addrs, n);
 }
 

@@ -84,6 +84,30 @@ static void test_defaults(void **state)
 	conf_unref(conf);
 }
 
+/* What is built in for programs is a default, and theirs alone. */
+static void test_known_programs(void **state)
+{
+	static const char *const cli[] = {"redis-cli", NULL}, *const other[] = {"curl", NULL};
+	static const char *const options[] = {"race.families=asked", NULL};
+	struct conf_sources sources = {.programs = cli};
+	struct conf_error error;
+	struct conf *conf;
+
+	(void)state;
+	assert_int_equal(conf_load(&sources, &conf, &error), 0);
+	assert_int_equal(ask_stream(conf, "a").race.families, FAMILIES_ANY);
+	assert_false(conf_has_rules(conf));
+	conf_unref(conf);
+	sources.options = options;
+	assert_int_equal(conf_load(&sources, &conf, &error), 0);
+	assert_int_equal(ask_stream(conf, "a").race.families, FAMILIES_ASKED);
+	conf_unref(conf);
+	sources = (struct conf_sources){.programs = other};
+	assert_int_equal(conf_load(&sources, &conf, &error), 0);
+	assert_int_equal(ask_stream(conf, "a").race.families, FAMILIES_ASKED);
+	conf_unref(conf);
+}
+
 /* Each layer overrides those before it, and within a layer the rule overrides the top. */
 static void test_precedence(void **state)
 {
@@ -408,6 +432,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_defaults),	     TEST(test_precedence), TEST(test_first_rule_of_each_layer),
+		TEST(test_known_programs),
 		TEST(test_prohibition),	     TEST(test_system_exception), TEST(test_adapted),
 		TEST(test_programs),	     TEST(test_resolver),	  TEST(test_hosts),
 		TEST(test_security),	     TEST(test_security_defaults), TEST(test_security_of_the_system),
