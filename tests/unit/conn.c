@@ -17,24 +17,6 @@
 #include "tests/unit/host.h"
 #include "tests/unit/racing.h"
 
-static unsigned fds_before;
-
-static int setup(void **state)
-{
-	(void)state;
-	slots_install();
-	names_clear();
-	fds_before = racing_fds();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	handle_reap();
-	return slots_kept() || slots_live() || racing_fds() != fds_before;
-}
-
 static void test_new(void **state)
 {
 	struct names_entry answer = racing_answer("a.test", GOOD4, GOOD6, NULL);
@@ -322,7 +304,7 @@ static int prepare(void **state)
 
 int main(void)
 {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, racing_begin, racing_end)
 	const struct CMUnitTest tests[] = {
 		CASE(test_new),
 		CASE(test_slot),

@@ -26,36 +26,13 @@
 #define SLACK_MS 240
 
 static int listeners[2];
-static unsigned fds_before, kept_before;
-
-static int setup(void **state)
-{
-	(void)state;
-	slots_install();
-	names_clear();
-	fds_before = racing_fds();
-	kept_before = slots_kept();
-	return 0;
-}
 
 /* What a test began is over soon: no descriptor, no slot, nothing kept. */
 static int teardown(void **state)
 {
-	int64_t end = now_ns() + NS_PER_S;
-	unsigned i;
-
-	(void)state;
-	while (now_ns() < end && (slots_kept() > kept_before || slots_live() || racing_fds() > fds_before))
-		usleep(1000);
-	handle_reap();
-	for (i = 0; i < 2; i++)
-		while (poll(&(struct pollfd){listeners[i], POLLIN, 0}, 1, 0) == 1)
-			close(accept(listeners[i], NULL, NULL));
-	if (slots_kept() == kept_before && !slots_live() && racing_fds() == fds_before)
-		return 0;
-	printf("left: %u kept, %u slots, %d descriptors\n", slots_kept() - kept_before, slots_live(),
-	       (int)(racing_fds() - fds_before));
-	return -1;
+	racing_drain(listeners[0]);
+	racing_drain(listeners[1]);
+	return racing_end(state);
 }
 
 static int64_t drive_timed(struct conn *conn, int *ret)
@@ -742,7 +719,7 @@ static int prepare(void **state)
 
 int main(void)
 {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, racing_begin, teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(test_dead_first),
 		CASE(test_refused_first),

@@ -43,8 +43,6 @@
 static struct conf *hosts, *taps, *moved;
 static void *dir;
 static pid_t server;
-static unsigned fds_before, kept_before;
-
 static struct dns_line script[] = {
 	{.name = "plain.test", .type = TYPE_AAAA, .addr = GOOD6, .delay_ms = 15},
 	{.name = "plain.test", .type = TYPE_A, .addr = GOOD4},
@@ -55,31 +53,6 @@ static struct dns_line script[] = {
 	{.name = "slow.test", .type = TYPE_AAAA, .addr = DEAD6, .delay_ms = 200},
 	{.name = "slow.test", .type = TYPE_A, .addr = GOOD4, .delay_ms = 200},
 };
-
-static int setup(void **state)
-{
-	(void)state;
-	slots_install();
-	names_clear();
-	fds_before = racing_fds();
-	kept_before = slots_kept();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	int64_t end = now_ns() + NS_PER_S;
-
-	(void)state;
-	while (now_ns() < end && (slots_kept() > kept_before || slots_live() || racing_fds() > fds_before))
-		usleep(1000);
-	handle_reap();
-	if (slots_kept() == kept_before && !slots_live() && racing_fds() == fds_before)
-		return 0;
-	printf("left: %d kept, %u slots, %d descriptors\n", (int)(slots_kept() - kept_before), slots_live(),
-	       (int)(racing_fds() - fds_before));
-	return -1;
-}
 
 /* "stream 192.0.2.10:80, …" of a list, which is freed. */
 static const char *describe(struct addrinfo *list)
@@ -437,7 +410,7 @@ static int finish(void **state)
 
 int main(void)
 {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, racing_begin, racing_end)
 	const struct CMUnitTest tests[] = {
 		CASE(test_hosts),
 		CASE(test_canonical_name),

@@ -18,23 +18,6 @@
 #include "tests/unit/host.h"
 #include "tests/unit/racing.h"
 
-static unsigned fds_before;
-
-static int setup(void **state)
-{
-	(void)state;
-	slots_install();
-	fds_before = racing_fds();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	handle_reap();
-	return slots_kept() || slots_live() || racing_fds() != fds_before;
-}
-
 static struct conn *new_conn(struct taps_slot *slot)
 {
 	struct names_entry answer = racing_answer("a.test", DEAD6, GOOD4, NULL);
@@ -290,7 +273,7 @@ static int prepare(void **state)
 
 int main(void)
 {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, racing_begin, racing_end)
 	const struct CMUnitTest tests[] = {
 		CASE(test_hold),
 		CASE(test_hold_fails),

@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "core/handle.h"
 #include "core/lookup.h"
+#include "core/names.h"
 #include "tests/unit/dns.h"
 #include "tests/unit/host.h"
 #include "tests/unit/netns.h"
@@ -208,4 +211,42 @@ unsigned racing_fds(void)
 int64_t racing_ms_since(int64_t begin)
 {
 	return (now_ns() - begin) / NS_PER_MS;
+}
+
+static unsigned fds_before, kept_before;
+
+int racing_begin(void **state)
+{
+	(void)state;
+	slots_install();
+	names_clear();
+	fds_before = racing_fds();
+	kept_before = slots_kept();
+	return 0;
+}
+
+static bool is_anything_left(void)
+{
+	handle_reap();
+	return slots_kept() != kept_before || slots_live() || racing_fds() != fds_before;
+}
+
+int racing_end(void **state)
+{
+	int64_t begin = now_ns();
+
+	(void)state;
+	while (is_anything_left() && racing_ms_since(begin) < 1000)
+		usleep(1000);
+	if (!is_anything_left())
+		return 0;
+	printf("left: %d kept, %u slots, %d descriptors\n", (int)(slots_kept() - kept_before), slots_live(),
+	       (int)(racing_fds() - fds_before));
+	return -1;
+}
+
+void racing_drain(int listener)
+{
+	while (poll(&(struct pollfd){listener, POLLIN, 0}, 1, 0) == 1)
+		close(accept(listener, NULL, NULL));
 }

@@ -49,6 +49,13 @@ struct names_entry racing_answer(const char *name, ...);
 struct conn *racing_conn(struct taps_slot *slot, struct conf *conf, const char *passed,
 			 const struct names_entry *entry);
 
+/* cmocka's setup and teardown of a case: slots installed, names forgotten; and nothing left of connections,
+ * copies and descriptors after a second at most. */
+int racing_begin(void **state);
+int racing_end(void **state);
+/* Takes what came in at a listener, and closes it. */
+void racing_drain(int listener);
+
 /* Waits up to `ms` for any of these flags to be set on the slot, or (0) for all of SLOT_SPECIAL to be
  * gone. */
 bool racing_wait(const struct taps_slot *slot, uint32_t flags, int ms);

@@ -18,22 +18,11 @@
 #include "tests/unit/racing.h"
 
 static int listener = -1;
-static unsigned fds_before;
-
-static int setup(void **state)
-{
-	(void)state;
-	slots_install();
-	fds_before = racing_fds();
-	return 0;
-}
 
 static int teardown(void **state)
 {
-	(void)state;
-	while (poll(&(struct pollfd){listener, POLLIN, 0}, 1, 0) == 1)
-		close(accept(listener, NULL, NULL));
-	return slots_kept() || racing_fds() != fds_before;
+	racing_drain(listener);
+	return racing_end(state);
 }
 
 static struct tcp_options to(const char *address, int type)
@@ -362,7 +351,7 @@ static int prepare(void **state)
 
 int main(void)
 {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, racing_begin, teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(test_connects),
 		CASE(test_fails),
