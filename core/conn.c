@@ -199,6 +199,7 @@ static int add_security(struct conn *conn, struct attempt *attempt)
 		.address = addr_format_host(&remote, address),
 		.port = addr_port(&remote),
 		.ticket_used = &conn->ticket_used,
+		.isolated = conn->policy.properties.isolate_session,
 		.replayable = is_replayable(conn),
 		.any_fd = true,
 	};

@@ -37,6 +37,8 @@ struct secure_peer {
 	 * the layer's first connect() above a ready transport, or its end. */
 	bool *ticket_used;
 	struct secure_gate *gate; /* server, may be NULL: whom to ask; done() is owed from success on */
+	bool isolated;   /* client: no ticket of another connection's is used, none is kept for another
+			  * (RFC 9622 §8.1.10; without groups each connection stands alone) */
 	bool replayable; /* client: the application's data may arrive more than once (RFC 9622 §9.1.3.4) */
 	bool any_fd;     /* who drives the handshake waits for whatever descriptor the layer names */
 };

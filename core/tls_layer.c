@@ -29,6 +29,7 @@ struct tls {
 	uint16_t port;
 	uint64_t network;
 	bool *ticket_used; /* of the race; NULL once it was asked for one */
+	bool isolated;
 	bool replayable;
 	struct tls_early early;
 	int64_t timeout;  /* ns, of the handshake */
@@ -372,7 +373,8 @@ static void settle(struct tls *tls, int fd, const uint8_t *data, size_t size, co
 
 static int after_input(struct tls *tls, int fd, const struct tls_received *got)
 {
-	tls_context_tickets(tls->context, tls->name, tls->port, tls->network, tls->session);
+	if (!tls->isolated)
+		tls_context_tickets(tls->context, tls->name, tls->port, tls->network, tls->session);
 	return got->output > 0 ? tls_flush(&tls->layer, fd) : 0;
 }
 
@@ -677,7 +679,8 @@ struct layer *tls_layer(struct tls_session *session, struct layer *below, int64_
 	tls->context = context;
 	tls->name = name;
 	tls->port = peer->port;
-	tls->ticket_used = peer->ticket_used;
+	tls->ticket_used = peer->isolated ? NULL : peer->ticket_used;
+	tls->isolated = peer->isolated;
 	tls->replayable = peer->replayable;
 	tls->any_fd = peer->any_fd;
 	tls->verifier.answer = -1;

@@ -13,8 +13,7 @@ struct kept {
 	uint8_t policy[TLS_POLICY_SIZE];
 	uint64_t network;
 	uint16_t port;
-	const char *name, *isolation; /* in `text`; isolation may be NULL */
-	char text[];
+	char name[];
 };
 
 struct tls_tickets {
@@ -66,22 +65,14 @@ void tls_tickets_free(struct tls_tickets *store)
 static struct kept *kept_new(const struct tls_ticket_key *key, const struct tls_ticket *ticket)
 {
 	size_t name = strlen(key->name) + 1;
-	size_t isolation = key->isolation ? strlen(key->isolation) + 1 : 0;
-	struct kept *kept = malloc(sizeof(*kept) + name + isolation);
+	struct kept *kept = malloc(sizeof(*kept) + name);
 
 	if (!kept)
 		return NULL;
 	*kept = (struct kept){.ticket = *ticket, .network = key->network, .port = key->port};
 	memcpy(kept->policy, key->policy, TLS_POLICY_SIZE);
-	kept->name = memcpy(kept->text, key->name, name);
-	if (isolation)
-		kept->isolation = memcpy(kept->text + name, key->isolation, isolation);
+	memcpy(kept->name, key->name, name);
 	return kept;
-}
-
-static bool same_isolation(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
 static bool same_policy(const struct kept *kept, const struct tls_ticket_key *key)
@@ -92,7 +83,7 @@ static bool same_policy(const struct kept *kept, const struct tls_ticket_key *ke
 static bool matches(const struct kept *kept, const struct tls_ticket_key *key)
 {
 	return kept->port == key->port && kept->network == key->network && same_policy(kept, key) &&
-	       strcasecmp(kept->name, key->name) == 0 && same_isolation(kept->isolation, key->isolation);
+	       strcasecmp(kept->name, key->name) == 0;
 }
 
 static void drop(struct tls_tickets *store, struct kept **at)

@@ -1,5 +1,5 @@
-/* Session tickets of TLS clients, in memory: kept per name, policy, network and isolation group, each used
- * once (RFC 8446 §C.4, RFC 9623 §5.3).  Needs no TLS library.  All functions lock inside; any thread.
+/* Session tickets of TLS clients, in memory: kept per name, policy and network, each used once (RFC 8446
+ * §C.4, RFC 9623 §5.3).  Needs no TLS library.  All functions lock inside; any thread.
  * After fork(2) the child starts with what the parent had; tls_tickets_forget() if that is not wanted. */
 #ifndef TAPS_CORE_TLS_TICKETS_H
 #define TAPS_CORE_TLS_TICKETS_H
@@ -24,7 +24,6 @@ struct tls_ticket_key {
 	uint16_t port;
 	const uint8_t *policy;  /* TLS_POLICY_SIZE bytes: tls_credentials_policy() */
 	uint64_t network;       /* the path's network; a change of network leaves old tickets unused */
-	const char *isolation;  /* isolateSession's label, or NULL */
 };
 
 #define TLS_POLICY_SIZE 32

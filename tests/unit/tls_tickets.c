@@ -11,7 +11,7 @@
 #include <string.h>
 
 static const uint8_t policy_a[TLS_POLICY_SIZE] = {1}, policy_b[TLS_POLICY_SIZE] = {2};
-static const struct tls_ticket_key usual = {"server.example", 443, policy_a, 7, NULL};
+static const struct tls_ticket_key usual = {"server.example", 443, policy_a, 7};
 
 static struct tls_ticket make(char mark, int64_t expires)
 {
@@ -61,11 +61,10 @@ static void newest_first_and_once(void **state)
 static void keys_are_apart(void **state)
 {
 	static const struct tls_ticket_key others[] = {
-		{"other.example", 443, policy_a, 7, NULL},  {"server.example", 444, policy_a, 7, NULL},
-		{"server.example", 443, policy_b, 7, NULL}, {"server.example", 443, policy_a, 8, NULL},
-		{"server.example", 443, policy_a, 7, "x"},  {"server.example", 443, policy_a, 7, ""},
+		{"other.example", 443, policy_a, 7},  {"server.example", 444, policy_a, 7},
+		{"server.example", 443, policy_b, 7}, {"server.example", 443, policy_a, 8},
 	};
-	static const struct tls_ticket_key same = {"SERVER.example", 443, policy_a, 7, NULL};
+	static const struct tls_ticket_key same = {"SERVER.example", 443, policy_a, 7};
 	struct tls_tickets *store;
 
 	(void)state;
