@@ -63,6 +63,7 @@ static int take_all_turns(struct stream *stream)
 
 static int hand_over(struct taps_slot *slot, struct stream *stream)
 {
+	struct relay_order order = {.chain = stream->chain, .rule = rule_of(stream)};
 	int fd, own, end, result = take_all_turns(stream);
 
 	if (result < 0)
@@ -73,7 +74,10 @@ static int hand_over(struct taps_slot *slot, struct stream *stream)
 	taps_host->unlock();
 	if (own < 0)
 		return own;
-	end = relay_start(stream->chain, own, rule_of(stream));
+	order.net = own;
+	order.heard = atomic_load(&stream->heard);
+	order.trace = stream_is_new(stream) ? trace_new_id() : 0;
+	end = relay_start(&order);
 	if (end >= 0) {
 		result = place_relay(slot, end, own);
 		/* The session is the relay's already: whoever is still in a call must not wait for it. */

@@ -377,6 +377,7 @@ static int win_relayed(struct conn *conn, struct attempt *winner)
 {
 	int from = conn->own_fd >= 0 ? conn->own_fd : conn->app_fd, end, result = 0;
 	int own = host_copy(layer_fd(winner->top));
+	struct relay_order order = {.chain = winner->top, .net = own, .rule = conn->policy.security->rule};
 	struct stream *stream = own < 0 ? NULL : make_relayed(conn, winner, own);
 
 	if (!stream) {
@@ -386,7 +387,9 @@ static int win_relayed(struct conn *conn, struct attempt *winner)
 	}
 	if (!winner->own && (atomic_load(&conn->slot->flags) & SLOT_OPTIONS))
 		taps_host->slot_options(conn->slot, from, own);
-	end = relay_start(winner->top, own, conn->policy.security->rule);
+	/* A handshake that the loop made for an accepted connection was judged by the server. */
+	order.heard = !conn->conf;
+	end = relay_start(&order);
 	result = end < 0 ? end : put_relayed(conn, stream, end);
 	if (end >= 0 && result < 0)
 		taps_host->close(end);

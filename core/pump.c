@@ -49,47 +49,6 @@ static bool fail(struct pump *pump)
 	return false;
 }
 
-/* The application's end of stream has been reached; passes it on. */
-static bool finish(struct pump *pump)
-{
-	int result = pump->chain->ops->finish(pump->chain, pump->net);
-
-	if (result == 0 || result == -EAGAIN)
-		result = pump->chain->ops->flush(pump->chain, pump->net);
-	if (result == -EAGAIN)
-		return false;
-	if (result < 0)
-		return fail(pump);
-	taps_host->shutdown(pump->net, SHUT_WR);
-	pump->finished = true;
-	return true;
-}
-
-/* Looks behind the byte that was held back, and takes out as many as were passed on: again the last of all
- * stays. */
-static bool move_up(struct pump *pump)
-{
-	struct iovec iov = {pump->up + 1, 0};
-	ssize_t n, sent;
-	int result;
-
-	if (pump->finished || pump->broken)
-		return false;
-	result = pump->chain->ops->flush(pump->chain, pump->net);
-	if (result < 0)
-		return result == -EAGAIN ? false : fail(pump);
-	n = taps_host->recv(pump->app, pump->up, UP_SIZE, MSG_PEEK | MSG_DONTWAIT);
-	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		return fail(pump);
-	if (n <= 1)
-		return pump->ended ? finish(pump) : false;
-	iov.iov_len = (size_t)n - 1;
-	sent = pump->chain->ops->send(pump->chain, pump->net, &iov, 1);
-	if (sent < 0)
-		return sent == -EAGAIN ? false : fail(pump);
-	return taps_host->recv(pump->app, pump->up, (size_t)sent, MSG_DONTWAIT) == sent || fail(pump);
-}
-
 static bool deliver(struct pump *pump)
 {
 	ssize_t n = taps_host->send(pump->app, pump->down + pump->from, pump->to - pump->from,
@@ -118,10 +77,13 @@ static bool move_down(struct pump *pump)
 	n = pump->chain->ops->recv(pump->chain, pump->net, &iov, 1, false);
 	if (n == -EAGAIN)
 		return false;
-	if (n < 0)
+	if (n < 0) {
+		pump->error = (int)n;
 		return fail(pump);
+	}
 	pump->from = 0;
 	pump->to = (size_t)n;
+	pump->heard |= n > 0;
 	/* Who goes on sending to nobody is reset, as by a kernel whose socket was closed. */
 	if (n > 0 && pump->gone && pump->finished) {
 		pump->to = 0;
@@ -132,6 +94,55 @@ static bool move_down(struct pump *pump)
 		taps_host->shutdown(pump->app, SHUT_WR);
 	}
 	return true;
+}
+
+/* The network takes nothing more: what it said before goes to the application first. */
+static bool fail_sending(struct pump *pump)
+{
+	while (move_down(pump))
+		;
+	return fail(pump);
+}
+
+/* The application's end of stream has been reached; passes it on. */
+static bool finish(struct pump *pump)
+{
+	int result = pump->chain->ops->finish(pump->chain, pump->net);
+
+	if (result == 0 || result == -EAGAIN)
+		result = pump->chain->ops->flush(pump->chain, pump->net);
+	if (result == -EAGAIN)
+		return false;
+	if (result < 0)
+		return fail_sending(pump);
+	taps_host->shutdown(pump->net, SHUT_WR);
+	pump->finished = true;
+	return true;
+}
+
+/* Looks behind the byte that was held back, and takes out as many as were passed on: again the last of all
+ * stays. */
+static bool move_up(struct pump *pump)
+{
+	struct iovec iov = {pump->up + 1, 0};
+	ssize_t n, sent;
+	int result;
+
+	if (pump->finished || pump->broken)
+		return false;
+	result = pump->chain->ops->flush(pump->chain, pump->net);
+	if (result < 0)
+		return result == -EAGAIN ? false : fail_sending(pump);
+	n = taps_host->recv(pump->app, pump->up, UP_SIZE, MSG_PEEK | MSG_DONTWAIT);
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		return fail(pump);
+	if (n <= 1)
+		return pump->ended ? finish(pump) : false;
+	iov.iov_len = (size_t)n - 1;
+	sent = pump->chain->ops->send(pump->chain, pump->net, &iov, 1);
+	if (sent < 0)
+		return sent == -EAGAIN ? false : fail_sending(pump);
+	return taps_host->recv(pump->app, pump->up, (size_t)sent, MSG_DONTWAIT) == sent || fail(pump);
 }
 
 /* A peer that sends without end is not waited for. */

@@ -21,6 +21,8 @@ struct pump {
 	bool heard_all;      /* the network's end was passed on */
 	bool deaf;           /* the application receives no more */
 	bool broken;         /* one side failed: the other is reset */
+	bool heard;          /* the network had bytes for the application */
+	int error;           /* `broken` by the network's receiving side: why, -errno */
 	char *up, *down;     /* buffers */
 	size_t from, to;     /* in `down`: what the application did not take yet */
 	int64_t moved;       /* ns, monotonic: when something last went on */

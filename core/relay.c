@@ -20,7 +20,10 @@
 #include "core/loop.h"
 #include "core/pump.h"
 #include "core/quiet.h"
+#include "core/trace.h"
 #include "core/wait.h"
+
+#define VOICE_NS (2 * NS_PER_S) /* how long a refusal is waited for, after the handshake */
 
 /* --- the process itself --- */
 
@@ -94,38 +97,108 @@ static int until(int64_t deadline)
 	return left / NS_PER_MS < 1000000 ? (int)(left / NS_PER_MS) + (left > 0) : 1000000;
 }
 
-/* Finishes the handshake, if it is not over yet.  The chain says by when to give up. */
-static int shake(struct layer *chain)
+struct relay {
+	struct relay_order order;
+	pid_t home;                /* the process that made it */
+	int net, app;
+	int set;                   /* both, watched for edges */
+	char peer[ADDR_TEXT_MAX];
+	bool voice;                /* standard error is still the application's */
+};
+
+static void mute(struct relay *relay)
 {
+	if (relay->voice)
+		plug(relay->set, STDERR_FILENO);
+	relay->voice = false;
+}
+
+/* Asked at once: after a reset the kernel knows it no more. */
+static struct taps_addr peer_of(int net)
+{
+	struct taps_addr peer = {.in4 = {.sin_family = AF_INET}};
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+
+	if (taps_host->getpeername(net, (struct sockaddr *)&name, &len) == 0)
+		addr_from_sockaddr(&peer, (struct sockaddr *)&name, len);
+	return addr_unmap(&peer);
+}
+
+/* Finishes the handshake, if it is not over yet.  The chain says by when to give up.  Who has no use for it
+ * any more is not kept from the end of standard error. */
+static int shake(struct relay *relay)
+{
+	struct layer *chain = relay->order.chain;
 	struct layer_wants wants;
 	int result;
 
 	while ((result = chain->ops->connect(chain, now_ns(), &wants)) == -EAGAIN) {
-		struct pollfd fd = {wants.fd, wants.events, 0};
+		struct pollfd fds[] = {
+			{wants.fd, wants.events, 0},
+			{relay->voice ? relay->app : -1, 0, 0},
+		};
 
-		taps_host->poll(&fd, 1, until(wants.deadline));
+		taps_host->poll(fds, 2, until(wants.deadline));
+		if (fds[1].revents & POLLHUP)
+			mute(relay);
 	}
 	return result;
 }
 
-static void say_refused(int net, struct layer *chain, int error, const char *rule)
+static void say_refused(const struct relay *relay, int error)
 {
+	struct layer *chain = relay->order.chain;
 	const char *reason = chain->ops->reason ? chain->ops->reason(chain) : "";
-	struct sockaddr_storage name;
-	socklen_t len = sizeof(name);
-	struct taps_addr peer;
-	char text[ADDR_TEXT_MAX] = "a peer";
 
-	if (taps_host->getpeername(net, (struct sockaddr *)&name, &len) == 0 &&
-	    addr_from_sockaddr(&peer, (struct sockaddr *)&name, len)) {
-		peer = addr_unmap(&peer);
-		addr_format(&peer, text);
-	}
-	wait_say("%s: %s (rule %s)", text, reason[0] ? reason : strerror(error), rule);
+	if (relay->voice)
+		wait_say("%s: %s (rule %s)", relay->peer, reason[0] ? reason : strerror(error),
+			 relay->order.rule);
 }
 
-static void pump_all(struct pump *pump, int set)
+/* A server's, as a process that has no relay tells of it. */
+static void trace_shaken(const struct relay *relay, const struct taps_addr *peer, int error)
 {
+	struct layer *chain = relay->order.chain;
+	char host[ADDR_TEXT_MAX];
+	struct trace_arg args[4] = {
+		TRACE_TEXT("host", addr_format_host(peer, host)),
+		TRACE_NUMBER("port", addr_port(peer)),
+		TRACE_TEXT("error", strerrorname_np(error)),
+		TRACE_TEXT("reason", chain->ops->reason ? chain->ops->reason(chain) : ""),
+	};
+
+	if (!relay->order.trace || !trace_on())
+		return;
+	trace_as(relay->home);
+	if (error)
+		trace_event(relay->order.trace, "connection", "EstablishmentError", now_ns(), args, 4);
+	else
+		trace_agreed(relay->order.trace, chain, "ConnectionReceived", 0, now_ns(), args, 2);
+}
+
+static int establish(struct relay *relay)
+{
+	struct taps_addr peer = peer_of(relay->net);
+	int result;
+
+	addr_format(&peer, relay->peer);
+	layer_renumber(relay->order.chain, relay->net);
+	result = shake(relay);
+	trace_shaken(relay, &peer, result < 0 ? -result : 0);
+	if (result < 0)
+		say_refused(relay, -result);
+	return result;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void pump_all(struct relay *relay, struct pump *pump)
+{
+	int64_t voice_end = now_ns() + VOICE_NS, deadline;
 	struct epoll_event events[2];
 	int n = 0, i;
 
@@ -136,25 +209,27 @@ static void pump_all(struct pump *pump, int set)
 		pump_run(pump, now_ns());
 		if (pump_is_over(pump, now_ns()))
 			return;
-		n = taps_host->epoll_wait(set, events, 2, until(pump_deadline(pump)));
+		if (relay->order.heard || pump->heard || pump->gone || now_ns() >= voice_end)
+			mute(relay);
+		deadline = relay->voice ? earlier(voice_end, pump_deadline(pump)) : pump_deadline(pump);
+		n = taps_host->epoll_wait(relay->set, events, 2, until(deadline));
 	}
 }
 
-static void serve(struct layer *chain, int net, int app, int set, const char *rule)
+static void serve(struct relay *relay)
 {
+	int result = establish(relay);
 	struct pump pump;
-	int result;
 
-	layer_renumber(chain, net);
-	result = shake(chain);
-	if (result < 0)
-		say_refused(net, chain, -result, rule);
-	plug(set, STDERR_FILENO);
-	if (result < 0 || pump_init(&pump, chain, net, app) < 0 || !watch(set, net) || !watch(set, app)) {
-		taps_host->shutdown(net, SHUT_RDWR);
+	if (result < 0 || pump_init(&pump, relay->order.chain, relay->net, relay->app) < 0 ||
+	    !watch(relay->set, relay->net) || !watch(relay->set, relay->app)) {
+		taps_host->shutdown(relay->net, SHUT_RDWR);
 		return;
 	}
-	pump_all(&pump, set);
+	pump_all(relay, &pump);
+	/* With TLS 1.3 a server refuses the client's certificate behind the handshake (RFC 8446 §4.4.2). */
+	if (pump.error == -EPROTO)
+		say_refused(relay, EPROTO);
 	pump_end(&pump);
 }
 
@@ -167,26 +242,20 @@ static void come_back(struct layer *chain)
 		chain->ops->quiet(chain, false);
 }
 
-struct relay {
-	struct layer *chain;
-	int net, app;
-	const char *rule;
-};
-
-/* Standard error is left until the handshake is over, for its message. */
 static void relay_main(void *arg)
 {
-	const struct relay *relay = arg;
-	int net = above_standard(relay->net), app = above_standard(relay->app);
-	int set = above_standard(taps_host->epoll_create1(0));
+	struct relay *relay = arg;
 
-	if (net < 0 || app < 0 || set < 0)
+	relay->net = above_standard(relay->net);
+	relay->app = above_standard(relay->app);
+	relay->set = above_standard(taps_host->epoll_create1(0));
+	if (relay->net < 0 || relay->app < 0 || relay->set < 0)
 		return;
-	close_others((int[]){net, app, set, STDERR_FILENO}, 4);
-	plug(set, STDIN_FILENO);
-	plug(set, STDOUT_FILENO);
-	come_back(relay->chain);
-	serve(relay->chain, net, app, set, relay->rule);
+	close_others((int[]){relay->net, relay->app, relay->set, STDERR_FILENO}, 4);
+	plug(relay->set, STDIN_FILENO);
+	plug(relay->set, STDOUT_FILENO);
+	come_back(relay->order.chain);
+	serve(relay);
 }
 
 struct detached {
@@ -334,10 +403,16 @@ static bool is_dead(int end)
 	return taps_host->poll(&state, 1, 0) > 0 && (state.revents & POLLHUP);
 }
 
-int relay_start(struct layer *chain, int net, const char *rule)
+int relay_start(const struct relay_order *order)
 {
+	struct layer *chain = order->chain;
 	int ends[2], result = make_pair(ends);
-	struct relay relay = {.chain = chain, .net = net, .rule = rule};
+	struct relay relay = {
+		.order = *order,
+		.home = taps_host->process(),
+		.net = order->net,
+		.voice = true,
+	};
 
 	if (result < 0)
 		return result;

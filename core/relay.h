@@ -8,11 +8,21 @@
 
 #include "core/layer.h"
 
-/* Forks a relay that takes the chain over, as it is, from this moment on; its handshake may be unfinished.
- * `net` is any descriptor of the chain's socket.  The caller's copy of the chain must not be used any more,
- * only closed.  `rule` is for messages.  Returns the application's end of the pair (blocking, FD_CLOEXEC), or
- * -errno: then nothing has happened.  Any thread, with or without the loop's lock. */
-int relay_start(struct layer *chain, int net, const char *rule);
+struct relay_order {
+	struct layer *chain; /* its handshake may be unfinished */
+	int net;             /* any descriptor of its socket */
+	const char *rule;    /* for messages */
+	bool heard;          /* the peer, after the handshake: it will not refuse what it was sent then */
+	uint64_t trace;      /* a server's handshake is the caller's event of this number; 0: of nobody */
+};
+
+/* Forks a relay that takes the chain over, as it is, from this moment on.  The caller's copy of the chain
+ * must not be used any more, only closed.  Returns the application's end of the pair (blocking, FD_CLOEXEC),
+ * or -errno: then nothing has happened.  Any thread, with or without the loop's lock.
+ *
+ * A peer that refuses is named on standard error.  The relay lets go of that once the peer was heard, or the
+ * application has gone, or after a moment: whoever reads it to its end does not wait for a connection. */
+int relay_start(const struct relay_order *order);
 
 /* Forks such a process that does work(arg), and has but these descriptors.  Changes their order.  Returns 0
  * or -errno. */

@@ -50,6 +50,7 @@ static struct {
 	int fd;
 	dev_t dev;
 	ino_t ino;
+	pid_t pid;                  /* whose events these are; 0: the process's own */
 	pid_t named_pid;            /* process whose metadata is in the file */
 	uint64_t named[NAMED_MAX];  /* tracks whose metadata is, by hash */
 	char program[64];
@@ -416,7 +417,7 @@ static void emit(uint64_t id, const char *category, const char *name, int64_t be
 		 const struct trace_arg *args, unsigned n_args)
 {
 	unsigned lane = lane_of(category, args, n_args);
-	pid_t pid = getpid();
+	pid_t pid = trace.pid ? trace.pid : getpid();
 	struct record *r;
 
 	enter();
@@ -464,6 +465,13 @@ int trace_open(const char *path, const char *program)
 bool trace_on(void)
 {
 	return atomic_load_explicit(&trace.on, memory_order_relaxed);
+}
+
+void trace_as(pid_t pid)
+{
+	enter();
+	trace.pid = pid;
+	leave();
 }
 
 uint64_t trace_new_id(void)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* One argument of an event: text, or a number where text is NULL. */
 struct trace_arg {
@@ -22,6 +23,9 @@ struct trace_arg {
  * failure, they do nothing. */
 int trace_open(const char *path, const char *program);
 bool trace_on(void);
+
+/* This process's events are of the process `pid` from here on, whose trace it has by fork(2). */
+void trace_as(pid_t pid);
 
 /* A number for a connection, unique within the process: the events' "id". */
 uint64_t trace_new_id(void);

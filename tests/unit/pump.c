@@ -21,7 +21,7 @@ static struct {
 	size_t n_taken, room;
 	const char *incoming; /* the peer's bytes; then its end, if there is one */
 	bool end, finished;
-	int error;
+	int error, full; /* behind the bytes; of sending */
 } net;
 
 static ssize_t fake_recv(struct layer *layer, int fd, const struct iovec *iov, int n, bool peek)
@@ -32,7 +32,7 @@ static ssize_t fake_recv(struct layer *layer, int fd, const struct iovec *iov, i
 	(void)fd;
 	(void)n;
 	(void)peek;
-	if (net.error)
+	if (size == 0 && net.error)
 		return -net.error;
 	if (size == 0)
 		return net.end ? 0 : -EAGAIN;
@@ -60,6 +60,8 @@ static int fake_flush(struct layer *layer, int fd)
 {
 	(void)layer;
 	(void)fd;
+	if (net.full)
+		return -net.full;
 	return net.room ? 0 : -EAGAIN;
 }
 
@@ -181,6 +183,26 @@ static void peer_breaks(void **state)
 	assert_int_equal(errno, ECONNRESET);
 }
 
+/* What it said before it went is not lost, nor why it went. */
+static void peer_takes_nothing(void **state)
+{
+	char got[8];
+
+	(void)state;
+	net.incoming = "last";
+	net.full = EPIPE;
+	net.error = EPROTO;
+	run();
+	assert_true(is_over_in(0));
+	assert_true(pump.heard);
+	assert_int_equal(pump.error, -EPROTO);
+	end();
+	assert_int_equal(recv(app, got, sizeof(got), MSG_DONTWAIT), 4);
+	assert_memory_equal(got, "last", 4);
+	assert_int_equal(recv(app, got, sizeof(got), MSG_DONTWAIT), -1);
+	assert_int_equal(errno, ECONNRESET);
+}
+
 /* Who has closed is not there to hear of the loss: the network gets half a minute. */
 static void closed_and_stalled(void **state)
 {
@@ -236,6 +258,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(both_ways, setup, teardown),
 		cmocka_unit_test_setup_teardown(both_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(peer_breaks, setup, teardown),
+		cmocka_unit_test_setup_teardown(peer_takes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(closed_and_stalled, setup, teardown),
 		cmocka_unit_test_setup_teardown(halves_and_stalled, setup, teardown),
 		cmocka_unit_test_setup_teardown(peer_lingers, setup, teardown),
