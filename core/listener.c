@@ -9,6 +9,7 @@
 #include "core/drive.h"
 #include "core/host.h"
 #include "core/layer.h"
+#include "core/seats.h"
 #include "core/secure.h"
 #include "core/stream.h"
 #include "core/wait.h"
@@ -16,7 +17,7 @@
 struct listener {
 	struct handle handle;
 	struct secure_gate gate; /* each layer that has it holds a reference */
-	_Atomic unsigned unfinished;
+	struct seats *unfinished;
 	struct conf *conf;
 	const struct security *security;
 	enum secure_role role;
@@ -26,6 +27,7 @@ static void listener_free(struct handle *handle)
 {
 	struct listener *listener = (struct listener *)handle;
 
+	seats_free(listener->unfinished);
 	conf_unref(listener->conf);
 	taps_host->free(listener);
 }
@@ -35,24 +37,19 @@ static struct listener *listener_of(struct secure_gate *gate)
 	return (struct listener *)((char *)gate - offsetof(struct listener, gate));
 }
 
-static bool gate_enter(struct secure_gate *gate)
+static int gate_enter(struct secure_gate *gate)
 {
-	struct listener *listener = listener_of(gate);
-	unsigned others = atomic_fetch_add(&listener->unfinished, 1);
-
-	if (others < listener->security->max_handshakes)
-		return true;
-	atomic_fetch_sub(&listener->unfinished, 1);
-	return false;
+	return seats_take(listener_of(gate)->unfinished);
 }
 
-static void gate_done(struct secure_gate *gate, bool entered)
+static void gate_leave(struct secure_gate *gate, int seat)
 {
-	struct listener *listener = listener_of(gate);
+	seats_leave(listener_of(gate)->unfinished, seat);
+}
 
-	if (entered)
-		atomic_fetch_sub(&listener->unfinished, 1);
-	handle_unref(&listener->handle);
+static void gate_done(struct secure_gate *gate)
+{
+	handle_unref(&listener_of(gate)->handle);
 }
 
 static const struct security *security_for(struct conf *conf, struct taps_slot *slot, int fd,
@@ -89,10 +86,14 @@ int listener_prepare(struct conf *conf, struct taps_slot *slot, int fd)
 	listener = taps_host->calloc(1, sizeof(*listener));
 	if (!listener)
 		return -ENOMEM;
+	if (seats_new(&listener->unfinished, security->max_handshakes) < 0) {
+		taps_host->free(listener);
+		return -ENOMEM;
+	}
 	handle_init(&listener->handle, HANDLE_LISTENER, listener_free);
 	listener->conf = conf_ref(conf);
 	listener->security = security;
-	listener->gate = (struct secure_gate){gate_enter, gate_done};
+	listener->gate = (struct secure_gate){gate_enter, gate_leave, gate_done};
 	listener->role = role;
 	taps_host->lock();
 	if (!atomic_load(&slot->conn)) {
@@ -165,8 +166,7 @@ static struct taps_addr peer_of(int fd)
 /* Before the application hears of it, where its handshake would begin at once. */
 static bool is_refused(const struct listener *listener, int fd)
 {
-	return atomic_load(&listener->unfinished) >= listener->security->max_handshakes &&
-	       (taps_host->fcntl(fd, F_GETFL) & O_NONBLOCK);
+	return (taps_host->fcntl(fd, F_GETFL) & O_NONBLOCK) && seats_are_taken(listener->unfinished);
 }
 
 int listener_accepted(struct taps_slot *from, struct taps_slot *slot, int fd)

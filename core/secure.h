@@ -21,11 +21,11 @@ enum secure_role {
 	SECURE_SERVER_REPLAYABLE, /* what clients send may arrive more than once: early data is taken */
 };
 
-/* Counts a listener's handshakes that are under way.  done() is called once, when the handshake is over or
- * the layer ends; `entered`: enter() came before and said yes.  Any thread. */
+/* Counts a listener's handshakes that are under way, in all processes that have it.  Any thread. */
 struct secure_gate {
-	bool (*enter)(struct secure_gate *gate); /* false: as many as there may be are under way */
-	void (*done)(struct secure_gate *gate, bool entered);
+	int (*enter)(struct secure_gate *gate); /* a seat; -EAGAIN: as many as there may be are under way */
+	void (*leave)(struct secure_gate *gate, int seat);
+	void (*done)(struct secure_gate *gate); /* once, when the handshake is over or the layer ends */
 };
 
 /* With whom, for the certificate's check (reference/identity: RFC 9525). */

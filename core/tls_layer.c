@@ -17,6 +17,7 @@
 #include "core/tls_out.h"
 #include "core/tls_ahead.h"
 #include "core/tls_scratch.h"
+#include "core/tls_seat.h"
 #include "core/tls_verifier.h"
 
 #define OUT_SMALL 4096 /* of the session, at a time */
@@ -34,8 +35,7 @@ struct tls {
 	struct tls_early early;
 	int64_t timeout;  /* ns, of the handshake */
 	int64_t deadline; /* 0: not begun */
-	struct secure_gate *gate; /* of the handshake; NULL: none, or it is over */
-	bool entered;
+	struct tls_seat seat;
 	bool ready;
 	bool finished; /* close_notify was queued */
 	int error;     /* handshake: for good */
@@ -111,13 +111,6 @@ static void set_reason(struct tls *tls, const char *text)
 		atomic_store(&tls->reason, strdup(text));
 }
 
-static void leave_gate(struct tls *tls)
-{
-	if (tls->gate)
-		tls->gate->done(tls->gate, tls->entered);
-	tls->gate = NULL;
-}
-
 static int fail(struct tls *tls, int fd, int error)
 {
 	const char *why = tls_session_reason(tls->session);
@@ -128,7 +121,7 @@ static int fail(struct tls *tls, int fd, int error)
 	tls_flush(&tls->layer, fd);
 	if (tls->early.open)
 		tls_context_forget(tls->name);
-	leave_gate(tls);
+	tls_seat_done(&tls->seat);
 	tls->error = error;
 	return error;
 }
@@ -178,8 +171,7 @@ static int begin_handshake(struct tls *tls, int64_t now)
 {
 	size_t used;
 
-	tls->entered = tls->gate && tls->gate->enter(tls->gate);
-	if (tls->gate && !tls->entered) {
+	if (!tls_seat_take(&tls->seat)) {
 		set_reason(tls, "as many handshakes as there may be are unfinished (maxHandshakes)");
 		return -ECONNABORTED;
 	}
@@ -303,7 +295,7 @@ static int tls_connect(struct layer *layer, int64_t now, struct layer_wants *wan
 		return fail(tls, fd, result);
 	if (result == TLS_DONE) {
 		tls->ready = true;
-		leave_gate(tls);
+		tls_seat_done(&tls->seat);
 		result = open_up(tls, fd);
 		return result == 0 || result == -EAGAIN ? 0 : fail(tls, fd, result);
 	}
@@ -586,7 +578,11 @@ static int tls_finish(struct layer *layer, int fd)
 
 static void tls_gone(struct layer *layer, bool gone)
 {
-	atomic_store(&tls_of(layer)->gone, gone);
+	struct tls *tls = tls_of(layer);
+
+	atomic_store(&tls->gone, gone);
+	if (tls->deadline)
+		tls_seat_gone(&tls->seat, gone);
 }
 
 static void tls_quiet(struct layer *layer, bool quiet)
@@ -624,7 +620,7 @@ static void tls_close(struct layer *layer)
 	struct tls *tls = tls_of(layer);
 
 	tls_verifier_stop(&tls->verifier);
-	leave_gate(tls);
+	tls_seat_done(&tls->seat);
 	tls_session_free(tls->session);
 	pthread_mutex_destroy(&tls->recv_lock);
 	pthread_mutex_destroy(&tls->send_lock);
@@ -684,7 +680,7 @@ struct layer *tls_layer(struct tls_session *session, struct layer *below, int64_
 	tls->replayable = peer->replayable;
 	tls->any_fd = peer->any_fd;
 	tls->verifier.answer = -1;
-	tls->gate = peer->gate;
+	tls->seat = TLS_SEAT(peer->gate);
 	tls->timeout = timeout;
 	tls->lowat = tls->mark = tls->wanted = 1;
 	pthread_mutex_init(&tls->recv_lock, NULL);

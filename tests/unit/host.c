@@ -43,6 +43,7 @@ static struct taps_host libc_host = {
 	.fd_drop = drop,
 	.lock = nothing,
 	.unlock = nothing,
+	.process = getpid,
 	.log = quiet,
 };
 
