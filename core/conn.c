@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 
 #include "core/host.h"
 #include "core/path.h"
@@ -221,7 +222,22 @@ static int open_datagram(const struct conn *conn, struct attempt *attempt)
 	return attempt->top ? 0 : -ENOMEM;
 }
 
-static int open_stream(struct conn *conn, unsigned leaf, int64_t now)
+bool conn_lock(const struct conn *conn)
+{
+	bool needed = conn->blocking && !__libc_single_threaded;
+
+	if (needed)
+		loop_lock();
+	return needed;
+}
+
+void conn_unlock(bool locked)
+{
+	if (locked)
+		loop_unlock();
+}
+
+static int open_transport(struct conn *conn, unsigned leaf, int64_t now)
 {
 	struct attempt *attempt = &conn->attempts[leaf];
 	struct tcp_options options = {.remote = attempt->candidate.remote, .settle = conn->blocking};
@@ -246,9 +262,16 @@ static int open_stream(struct conn *conn, unsigned leaf, int64_t now)
 	attempt->top = tcp_layer(&options);
 	if (!attempt->top && !attempt->own)
 		taps_host->fd_drop(options.fd);
-	if (!attempt->top)
-		return -ENOMEM;
-	return conn->policy.security ? add_security(conn, attempt) : 0;
+	return attempt->top ? 0 : -ENOMEM;
+}
+
+static int open_stream(struct conn *conn, unsigned leaf, int64_t now)
+{
+	bool locked = conn_lock(conn);
+	int result = open_transport(conn, leaf, now);
+
+	conn_unlock(locked);
+	return result == 0 && conn->policy.security ? add_security(conn, &conn->attempts[leaf]) : result;
 }
 
 static int open_attempt(struct conn *conn, unsigned leaf, int64_t now)
@@ -260,8 +283,11 @@ static int open_attempt(struct conn *conn, unsigned leaf, int64_t now)
 
 static void close_attempt(struct conn *conn, unsigned leaf)
 {
+	bool locked = conn_lock(conn);
+
 	layer_close_chain(conn->attempts[leaf].top);
 	conn->attempts[leaf].top = NULL;
+	conn_unlock(locked);
 }
 
 /* A loop over the answer comes to the others next, and need not wait for them again.  The address

@@ -60,6 +60,7 @@ struct conn {
 	_Atomic bool blocking;
 	void *frame;          /* blocking: of the connect() that drives */
 	struct conn *outer;   /* blocking: the connect() that a signal handler's interrupted */
+	struct conn *next_here, **prev_here; /* blocking: all of them; NULL prev_here: not one of these */
 	pid_t home;           /* the process that asked: a session under way has no two drivers */
 	bool interrupted;     /* a signal came while the transport blocked */
 	int64_t patience_end; /* blocking: by when connect() returns (SO_SNDTIMEO); INT64_MAX: never */
@@ -108,6 +109,12 @@ int64_t conn_deadline(const struct conn *conn);
 void conn_cancel(struct conn *conn);
 /* Writes the race into the trace, once it is over. */
 void conn_trace(const struct conn *conn, int64_t now);
+
+/* A blocking race runs without the loop's lock.  It is taken for each step between a descriptor and the
+ * attempt that has it, where another thread may fork(2): to the child every descriptor is an attempt's, or
+ * not there (drive_fork_child).  Returns whether it was. */
+bool conn_lock(const struct conn *conn);
+void conn_unlock(bool locked);
 
 /* A reference to the connection's slot, if the application still has the socket. */
 bool conn_hold_slot(struct conn *conn);

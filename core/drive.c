@@ -124,6 +124,39 @@ static void clear_securing(struct conn *conn)
 	taps_host->unlock();
 }
 
+/* The blocking races of all threads; under conn_lock(). */
+static struct conn *here;
+
+static void add_here(struct conn *conn)
+{
+	bool locked = conn_lock(conn);
+
+	conn->next_here = here;
+	conn->prev_here = &here;
+	if (here)
+		here->prev_here = &conn->next_here;
+	here = conn;
+	conn_unlock(locked);
+}
+
+static void unlink_here(struct conn *conn)
+{
+	if (!conn->prev_here)
+		return;
+	*conn->prev_here = conn->next_here;
+	if (conn->next_here)
+		conn->next_here->prev_here = conn->prev_here;
+	conn->prev_here = NULL;
+}
+
+static void remove_here(struct conn *conn)
+{
+	bool locked = conn_lock(conn);
+
+	unlink_here(conn);
+	conn_unlock(locked);
+}
+
 /* What a rule secures and is not secured yet is not left to the application, either. */
 static void give_up(void *arg)
 {
@@ -133,6 +166,7 @@ static void give_up(void *arg)
 		renew_own(conn);
 	clear_securing(conn);
 	conn_cancel(conn);
+	remove_here(conn);
 	conn_unref(conn);
 }
 
@@ -227,10 +261,12 @@ static int leave_race(struct conn *conn, int result)
 		result = finish_here(conn);
 		clear_busy(conn);
 		clear_securing(conn);
+		remove_here(conn);
 		conn_unref(conn);
 	} else if (is_foreign(conn)) {
 		/* The slot stays what it is: to this process its socket is dead. */
 		lose_copy(conn);
+		remove_here(conn);
 		conn_unref(conn);
 	} else if (atomic_load(&conn->abandoned)) {
 		leave_busy(conn);
@@ -256,6 +292,7 @@ int drive_here(struct conn *conn)
 	conn->frame = __builtin_frame_address(0);
 	pthread_cleanup_push(leave_busy, conn);
 	set_busy(conn);
+	add_here(conn);
 	limit_patience(conn, now_ns());
 	conn_begin(conn, now_ns());
 	result = race_here(conn);
@@ -263,6 +300,44 @@ int drive_here(struct conn *conn)
 	result = leave_race(conn, result);
 	driven = outer;
 	return result;
+}
+
+/* Does this thread drive it, below a signal handler that forked maybe? */
+static bool is_ours(const struct conn *conn)
+{
+	const struct conn *mine = driven;
+
+	while (mine && mine != conn)
+		mine = mine->outer;
+	return mine;
+}
+
+/* Their chains were caught in the midst of something: the memory is given up. */
+static void drop_attempts(struct conn *conn)
+{
+	unsigned i;
+
+	for (i = 0; i < conn->race.n; i++) {
+		struct attempt *attempt = &conn->attempts[i];
+		int fd = attempt->top && !attempt->own ? layer_fd(attempt->top) : -1;
+
+		if (fd >= 0)
+			taps_host->fd_drop(fd);
+		attempt->top = NULL;
+	}
+}
+
+void drive_fork_child(void)
+{
+	struct conn *conn, *next;
+
+	for (conn = here; conn; conn = next) {
+		next = conn->next_here;
+		if (is_ours(conn))
+			continue;
+		drop_attempts(conn);
+		unlink_here(conn);
+	}
 }
 
 /* Short of memory at the very end, the connection is lost after all. */
@@ -339,6 +414,7 @@ static int go_behind(struct conn *conn)
 	int result;
 
 	loop_lock();
+	unlink_here(conn);
 	result = place_hold(conn);
 	if (result == 0) {
 		conn->blocking = false;

@@ -24,6 +24,10 @@ int drive_failed(struct conn *conn, int error);
  * caller's reference to conn. */
 int drive_datagram(struct conn *conn);
 
+/* In the child of fork(2), with the loop's lock: lets go of what other threads' blocking races had open.
+ * These threads are not here, and nobody else would. */
+void drive_fork_child(void);
+
 /* The application races by itself: conn's name is being connected to at another address by the same
  * thread right now.  True if so; every race of that name then starts no further attempt. */
 bool drive_stand_down(const char *name, const struct taps_addr *addr, const void *thread, int64_t now);

@@ -479,6 +479,7 @@ static void fork_child(void)
 	stream_fork_child();
 	lookup_fork_done();
 	names_fork_done();
+	drive_fork_child();
 	loop_fork_child();
 }
 

@@ -1,6 +1,7 @@
 /* Connections and processes: each mode connects by a loop over the addresses of a name, does something to
  * processes, and prints the body of the reply to an HTTP request for /hello.
  * usage: procs MODE HOST PORT */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -193,6 +194,45 @@ static int mode_fork(void)
 	return 0;
 }
 
+static void *connect_only(void *unused)
+{
+	(void)unused;
+	open_connection();
+	return NULL;
+}
+
+static int count_sockets(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	char link[64];
+	int n = 0;
+
+	while (dir && (entry = readdir(dir))) {
+		memset(link, 0, sizeof(link));
+		n += readlinkat(dirfd(dir), entry->d_name, link, sizeof(link) - 1) > 0 &&
+		     strncmp(link, "socket:", 7) == 0;
+	}
+	return n;
+}
+
+/* Another thread is in connect(); what a child has of that.  Ends the process while it is. */
+static int mode_beside(void)
+{
+	pthread_t thread;
+	pid_t pid;
+
+	if (pthread_create(&thread, NULL, connect_only, NULL) != 0)
+		die("pthread_create");
+	usleep(600000);
+	pid = fork();
+	if (pid == 0)
+		_exit(count_sockets());
+	printf("child has %d sockets\n", WEXITSTATUS(status_of(pid)));
+	fflush(stdout);
+	_exit(0);
+}
+
 /* A child is made, and closes its copy, while the connection is still being established. */
 static int mode_midway(void)
 {
@@ -254,7 +294,7 @@ static const struct {
 } modes[] = {
 	{"daemon", mode_daemon}, {"vfork", mode_vfork},   {"spawn", mode_spawn},   {"exec", mode_exec},
 	{"inherit", mode_inherit}, {"adopt", mode_adopt}, {"system", mode_system}, {"fork", mode_fork},
-	{"midway", mode_midway}, {"threads", mode_threads},
+	{"beside", mode_beside}, {"midway", mode_midway}, {"threads", mode_threads},
 };
 
 int main(int argc, char **argv)
