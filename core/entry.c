@@ -475,7 +475,7 @@ static void fork_child(void)
 {
 	taps_host->unlock();
 	trace_fork_child();
-	secure_fork_child();
+	secure_fork_child(loop_forks_alone());
 	stream_fork_child();
 	lookup_fork_done();
 	names_fork_done();

@@ -82,9 +82,9 @@ void secure_fork_parent(void)
 	pthread_mutex_unlock(&lock);
 }
 
-void secure_fork_child(void)
+void secure_fork_child(bool ours)
 {
 	if (module)
-		module->fork_child();
+		module->fork_child(ours);
 	pthread_mutex_unlock(&lock);
 }

@@ -9,7 +9,7 @@
 #include "conf/security.h"
 #include "core/api.h"
 
-#define SECURE_VERSION 2u
+#define SECURE_VERSION 3u
 #define SECURE_REASON_MAX 320
 
 struct layer;
@@ -53,10 +53,10 @@ struct secure_module {
 	/* A layer over `below` (taken over on success).  Returns NULL with a reason. */
 	struct layer *(*layer)(struct secure_context *context, const struct secure_peer *peer,
 			       struct layer *below, char reason[SECURE_REASON_MAX]);
-	/* pthread_atfork(3). */
+	/* pthread_atfork(3); `ours`: the child is a process of the core's own (core/relay.h). */
 	void (*fork_prepare)(void);
 	void (*fork_parent)(void);
-	void (*fork_child)(void);
+	void (*fork_child)(bool ours);
 };
 
 /* The module's only symbol. */
@@ -71,6 +71,6 @@ struct layer *secure_layer(const struct security *security, enum secure_role rol
 bool secure_check(const struct security *security, enum secure_role role, char reason[SECURE_REASON_MAX]);
 void secure_fork_prepare(void);
 void secure_fork_parent(void);
-void secure_fork_child(void);
+void secure_fork_child(bool ours);
 
 #endif

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "core/host.h"
+#include "core/tls_box.h"
 #include "core/tls_early.h"
 #include "core/tls_pin.h"
 #include "core/tls_trust.h"
@@ -37,6 +38,7 @@ struct secure_context {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct secure_context *contexts;
 static struct tls_tickets *tickets;
+static struct tls_box *box; /* NULL: no session ever went to a relay */
 
 int64_t now_ns(void)
 {
@@ -308,6 +310,46 @@ static struct tls_credentials *hold_credentials(struct secure_context *context)
 	return held;
 }
 
+static void keep(const struct tls_ticket_key *key, unsigned max, struct tls_ticket *take_ticket)
+{
+	tls_tickets_put(tickets, key, take_ticket, max < TICKETS_PER_KEY ? max : TICKETS_PER_KEY, max,
+			time(NULL));
+}
+
+static struct tls_box *get_box(void)
+{
+	struct tls_box *found;
+
+	pthread_mutex_lock(&lock);
+	found = box;
+	pthread_mutex_unlock(&lock);
+	return found;
+}
+
+/* What relays have left is as good as what came here. */
+static void empty_box(void)
+{
+	struct tls_box *from = get_box();
+	struct tls_box_label label;
+	struct tls_ticket ticket;
+
+	while (from && tls_box_take(from, &label, &ticket)) {
+		const struct tls_ticket_key key = {label.name, label.port, label.policy, label.network};
+
+		keep(&key, label.max, &ticket);
+	}
+}
+
+void tls_context_send_away(const struct secure_context *context)
+{
+	if (context->role != SECURE_CLIENT || !context->options.max_cached_sessions)
+		return;
+	pthread_mutex_lock(&lock);
+	if (!box && tls_box_new(&box) < 0)
+		box = NULL;
+	pthread_mutex_unlock(&lock);
+}
+
 bool tls_context_resume(struct secure_context *context, const char *name, uint16_t port, uint64_t network,
 			struct tls_session *session)
 {
@@ -318,6 +360,7 @@ bool tls_context_resume(struct secure_context *context, const char *name, uint16
 
 	if (context->role != SECURE_CLIENT || !context->options.max_cached_sessions || !tickets)
 		return false;
+	empty_box();
 	credentials = hold_credentials(context);
 	key = key_of(credentials, name, port, network);
 	found = tls_tickets_take(tickets, &key, time(NULL), &ticket);
@@ -330,13 +373,15 @@ bool tls_context_resume(struct secure_context *context, const char *name, uint16
 
 void tls_context_forget(const char *name)
 {
+	empty_box();
 	tls_tickets_forget(tickets, name);
 }
 
 void tls_context_tickets(struct secure_context *context, const char *name, uint16_t port, uint64_t network,
-			 struct tls_session *session)
+			 struct tls_session *session, bool away)
 {
 	unsigned max = context->options.max_cached_sessions;
+	struct tls_box *to = away ? get_box() : NULL;
 	struct tls_credentials *credentials;
 	struct tls_ticket ticket;
 
@@ -346,8 +391,11 @@ void tls_context_tickets(struct secure_context *context, const char *name, uint1
 	while (tls_session_take_ticket(session, &ticket)) {
 		struct tls_ticket_key key = key_of(credentials, name, port, network);
 
-		tls_tickets_put(tickets, &key, &ticket, max < TICKETS_PER_KEY ? max : TICKETS_PER_KEY, max,
-				time(NULL));
+		if (to)
+			tls_box_put(to, &key, max, &ticket);
+		else
+			keep(&key, max, &ticket);
+		tls_ticket_free(&ticket);
 	}
 	tls_credentials_unref(credentials);
 }
@@ -387,8 +435,12 @@ static void fork_parent(void)
 	pthread_mutex_unlock(&lock);
 }
 
-static void fork_child(void)
+/* The box is for relays.  Other children may have fewer rights than their parent has, whose word on a peer a
+ * ticket is. */
+static void fork_child(bool ours)
 {
+	if (!ours && box && tls_box_part(box) < 0)
+		box = NULL;
 	if (tickets)
 		tls_tickets_fork_done(tickets);
 	tls_trust_fork_child();

@@ -45,6 +45,8 @@ struct tls {
 	pthread_mutex_t recv_lock;
 	pthread_mutex_t send_lock;
 	_Atomic bool gone;  /* another process has the session */
+	pid_t home;         /* whose it was then */
+	bool away;          /* this is that other process */
 	_Atomic bool quiet; /* sends only what send() and finish() ask for */
 	struct tls_out out;
 	struct tls_ahead ahead;
@@ -366,7 +368,8 @@ static void settle(struct tls *tls, int fd, const uint8_t *data, size_t size, co
 static int after_input(struct tls *tls, int fd, const struct tls_received *got)
 {
 	if (!tls->isolated)
-		tls_context_tickets(tls->context, tls->name, tls->port, tls->network, tls->session);
+		tls_context_tickets(tls->context, tls->name, tls->port, tls->network, tls->session,
+				    tls->away);
 	return got->output > 0 ? tls_flush(&tls->layer, fd) : 0;
 }
 
@@ -583,6 +586,11 @@ static void tls_gone(struct layer *layer, bool gone)
 	atomic_store(&tls->gone, gone);
 	if (tls->deadline)
 		tls_seat_gone(&tls->seat, gone);
+	if (gone && !tls->isolated)
+		tls_context_send_away(tls->context);
+	if (gone)
+		tls->home = taps_host->process();
+	tls->away = !gone && tls->home != taps_host->process();
 }
 
 static void tls_quiet(struct layer *layer, bool quiet)

@@ -28,8 +28,10 @@ bool tls_context_resume(struct secure_context *context, const char *name, uint16
 			struct tls_session *session);
 /* A handshake with early data failed: no more tickets of this name, so that the next one is a full one. */
 void tls_context_forget(const char *name);
-/* Keeps the tickets that have come. */
+/* Keeps the tickets that have come; `away`: for the process that made this one, a relay. */
 void tls_context_tickets(struct secure_context *context, const char *name, uint16_t port, uint64_t network,
-			 struct tls_session *session);
+			 struct tls_session *session, bool away);
+/* A session is about to go to a relay, whose tickets are to come back. */
+void tls_context_send_away(const struct secure_context *context);
 
 #endif
