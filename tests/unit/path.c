@@ -162,6 +162,27 @@ static void test_point_to_point(void **state)
 	assert_int_equal(count(), 4);
 }
 
+/* The kernel takes its time until a link has its carrier, or an address leaves the tentative state. */
+static bool becomes(bool there, const char *line)
+{
+	for (int i = 0; i < 60; i++) {
+		if (has(line) == there)
+			return true;
+		usleep(50000);
+	}
+	return false;
+}
+
+static bool eventually(const char *line)
+{
+	return becomes(true, line);
+}
+
+static bool eventually_none(const char *line)
+{
+	return becomes(false, line);
+}
+
 static void test_down(void **state)
 {
 	(void)state;
@@ -169,20 +190,10 @@ static void test_down(void **state)
 	ip("addr add 192.0.2.1/24 dev d0");
 	assert_true(has("192.0.2.1/24 d0"));
 	ip("link set d0 down");
+	assert_true(eventually_none("192.0.2.1/24 d0"));
 	assert_int_equal(count(), 2);
 	ip("link set d0 up");
-	assert_true(has("192.0.2.1/24 d0"));
-}
-
-/* The kernel takes its time until a link has its carrier, or an address leaves the tentative state. */
-static bool eventually(const char *line)
-{
-	for (int i = 0; i < 60; i++) {
-		if (has(line))
-			return true;
-		usleep(50000);
-	}
-	return false;
+	assert_true(eventually("192.0.2.1/24 d0"));
 }
 
 /* The other end of the cable is down: up, but without carrier. */
