@@ -157,6 +157,10 @@ struct taps_host {
 	bool (*slot_watched)(const struct taps_slot *slot);
 	/* One of the slot's descriptors, or -1.  With the lock held. */
 	int (*slot_fd)(const struct taps_slot *slot);
+	/* Is a call under way on one of the slot's descriptors that went past the core, and may land on
+	 * whatever file is under the number, or was?  With a flag of SLOT_DATA set before, none begins any
+	 * more.  With the lock held. */
+	bool (*slot_in_flight)(const struct taps_slot *slot);
 	/* Is fd a descriptor of the slot? */
 	bool (*slot_has)(const struct taps_slot *slot, int fd);
 	/* Reference counting; the last reference lets the core's connection go

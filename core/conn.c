@@ -14,6 +14,7 @@
 #include "core/resolve.h"
 #include "core/secure.h"
 #include "core/trace.h"
+#include "core/wait.h"
 
 static void conn_free(struct handle *handle)
 {
@@ -237,12 +238,46 @@ void conn_unlock(bool locked)
 		loop_unlock();
 }
 
+#define LANDING_MS 100
+
+/* Its own file may be in the hands of calls that went to the kernel before: on a socket that is not connected
+ * those end at once, but for what waits elsewhere (splice(2) at a pipe). */
+static bool is_alone(const struct conn *conn)
+{
+	unsigned waited;
+	bool any = true;
+
+	for (waited = 0; waited <= LANDING_MS && any; waited++) {
+		int64_t now = now_ns();
+
+		if (waited > 0)
+			wait_fds(NULL, 0, now + NS_PER_MS, now);
+		taps_host->lock();
+		any = taps_host->slot_in_flight(conn->slot);
+		taps_host->unlock();
+	}
+	return !any;
+}
+
+static int hold_own(struct conn *conn, const struct attempt *attempt)
+{
+	bool alone;
+
+	if (conn->app_fd < 0 && !conn_hold_slot(conn))
+		return -ECANCELED;
+	alone = is_alone(conn);
+	if (conn->app_fd < 0)
+		conn_release_slot(conn);
+	if (!alone)
+		note_reason(conn, attempt, "another thread is in a call on the socket");
+	return alone ? 0 : -EPROTO;
+}
+
 static int open_transport(struct conn *conn, unsigned leaf, int64_t now)
 {
 	struct attempt *attempt = &conn->attempts[leaf];
 	struct tcp_options options = {.remote = attempt->candidate.remote, .settle = conn->blocking};
 
-	attempt->own = fits_own(conn, leaf);
 	options.keep = attempt->own;
 	if (attempt->own) {
 		options.fd = conn_original_fd(conn);
@@ -267,11 +302,19 @@ static int open_transport(struct conn *conn, unsigned leaf, int64_t now)
 
 static int open_stream(struct conn *conn, unsigned leaf, int64_t now)
 {
-	bool locked = conn_lock(conn);
-	int result = open_transport(conn, leaf, now);
+	struct attempt *attempt = &conn->attempts[leaf];
+	int result = 0;
+	bool locked;
 
+	attempt->own = fits_own(conn, leaf);
+	if (attempt->own && conn->policy.security)
+		result = hold_own(conn, attempt);
+	if (result < 0)
+		return result;
+	locked = conn_lock(conn);
+	result = open_transport(conn, leaf, now);
 	conn_unlock(locked);
-	return result == 0 && conn->policy.security ? add_security(conn, &conn->attempts[leaf]) : result;
+	return result == 0 && conn->policy.security ? add_security(conn, attempt) : result;
 }
 
 static int open_attempt(struct conn *conn, unsigned leaf, int64_t now)

@@ -139,11 +139,22 @@ int listener_unblocked(struct taps_slot *slot, int fd)
 	return result == -EINPROGRESS ? 0 : result;
 }
 
+/* A call that began when the number was another's may be about to reach it (core/place.c). */
+static bool is_in_flight(struct taps_slot *slot)
+{
+	bool any;
+
+	taps_host->lock();
+	any = taps_host->slot_in_flight(slot);
+	taps_host->unlock();
+	return any;
+}
+
 /* In the loop's hands, in a relay's, or left for the first use. */
 static int settle_accepted(const struct listener *listener, struct taps_slot *slot, int fd)
 {
-	bool relay =
-		listener->security->data_path == SECURITY_RELAY || (atomic_load(&slot->flags) & SLOT_RELAY);
+	bool relay = listener->security->data_path == SECURITY_RELAY ||
+		     (atomic_load(&slot->flags) & SLOT_RELAY) || is_in_flight(slot);
 	int result = listener_unblocked(slot, fd);
 
 	if (result < 0 || !relay || !(atomic_load(&slot->flags) & SLOT_LAYERED))

@@ -174,7 +174,7 @@ static void settle_slot(struct conn *conn, uint32_t set)
 	slot->own_fd = -1;
 	if (atomic_exchange(&slot->conn, NULL))
 		conn_unref(conn);
-	taps_host->slot_flags(slot, set, SLOT_CONNECTING | SLOT_FAILED | SLOT_BUSY);
+	taps_host->slot_flags(slot, set, SLOT_CONNECTING | SLOT_FAILED | SLOT_BUSY | SLOT_SECURING);
 }
 
 static bool is_other_family(const struct conn *conn, int fd)
@@ -304,10 +304,24 @@ static int put_winner(struct conn *conn, struct attempt *winner)
 	return 0;
 }
 
+/* A call that the core has no part in may be about to reach the descriptor, and its bytes must not reach the
+ * network as they are: to a relay's pair they may go. */
+static bool is_in_flight(struct taps_slot *slot)
+{
+	bool any;
+
+	taps_host->lock();
+	taps_host->slot_flags(slot, SLOT_SECURING, 0);
+	any = taps_host->slot_in_flight(slot);
+	taps_host->unlock();
+	return any;
+}
+
 static bool wants_relay(const struct conn *conn, const struct attempt *winner)
 {
-	return layer_is_secure(winner->top) && (conn->policy.security->data_path == SECURITY_RELAY ||
-						(atomic_load(&conn->slot->flags) & SLOT_RELAY));
+	return layer_is_secure(winner->top) &&
+	       (is_in_flight(conn->slot) || conn->policy.security->data_path == SECURITY_RELAY ||
+		(atomic_load(&conn->slot->flags) & SLOT_RELAY));
 }
 
 /* Larger than half of what one write can make of it: the byte that a relay holds back then never makes the
@@ -451,7 +465,7 @@ void place_fail(struct conn *conn)
 	}
 	/* Who wakes of this asks again under the lock, and finds the whole truth. */
 	drop(&conn->peer_fd);
-	taps_host->slot_flags(conn->slot, SLOT_FAILED, SLOT_CONNECTING);
+	taps_host->slot_flags(conn->slot, SLOT_FAILED, SLOT_CONNECTING | SLOT_SECURING);
 	taps_host->unlock();
 	if (dead >= 0)
 		taps_host->close(dead);

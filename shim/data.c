@@ -1,8 +1,9 @@
-/* Calls that move bytes.  A descriptor without SLOT_DATA costs a look-up and a jump.
+/* Calls that move bytes.  A descriptor without SLOT_DATA costs a look-up and a jump; where a rule secures,
+ * the call is counted while the kernel has it (shim/flight.h).
  *
- * While a race goes on the placeholder under the descriptor answers non-blocking calls as a
- * connecting socket does (EAGAIN); a blocking call waits for the end of the race first.  After a
- * failure the pending error comes out once, then end of file or EPIPE, as from the kernel. */
+ * While a race goes on non-blocking calls are answered as of a connecting socket (EAGAIN); a blocking call
+ * waits for the end of the race first.  After a failure the pending error comes out once, then end of file or
+ * EPIPE, as from the kernel. */
 #include "shim/real.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "shim/fdtab.h"
+#include "shim/flight.h"
 #include "shim/load.h"
 #include "shim/open.h"
 #include "shim/opt.h"
@@ -85,26 +87,43 @@ static int settle(struct slot *slot, int fd)
 	return error;
 }
 
+/* As the kernel of a socket that is being connected (tcp(7)). */
+static int unready(enum direction direction, int flags)
+{
+	return direction == READING && (flags & MSG_OOB) ? -EINVAL : -EAGAIN;
+}
+
 /* Returns true when the call has its answer, in *ret; false when the kernel is to give it. */
 static bool gate(int fd, enum direction direction, struct msghdr *msg, int flags, ssize_t *ret)
 {
+	const uint32_t unsettled = SLOT_CONNECTING | SLOT_SECURING;
 	struct slot *slot = slot_get(fd);
-	bool answered = true;
+	bool answered = true, settled = false; /* settled: another connect() may have begun since */
+	uint32_t now;
 	int error = 0;
 
+	/* A signal handler in the middle of dup2(2). */
+	if (!slot && fdtab_peek(fd) == &fdtab_moving) {
+		*ret = edge(-EBADF, direction, flags);
+		return true;
+	}
 	if (!slot)
 		return false;
-	if ((slot_flags(slot) & (SLOT_CONNECTING | SLOT_SECURING)) && would_block(fd, flags))
+	if ((slot_flags(slot) & unsettled) && would_block(fd, flags)) {
 		error = settle(slot, fd);
-	if (error == -EALREADY)
-		error = -EAGAIN;
+		settled = error == 0;
+	}
+	now = slot_settled_flags(slot);
 	if (error < 0)
-		*ret = edge(error, direction, flags);
-	else if (slot_settled_flags(slot) & SLOT_FAILED)
+		*ret = edge(error == -EALREADY ? -EAGAIN : error, direction, flags);
+	else if (now & SLOT_FAILED)
 		*ret = dead(slot, fd, direction, flags);
-	else if (slot_flags(slot) & SLOT_SECURING)
-		*ret = edge(-EAGAIN, direction, flags);
-	else if (slot_flags(slot) & SLOT_LAYERED)
+	else if ((now & unsettled) && settled)
+		answered = false;
+	else if (now & unsettled)
+		/* Not even the placeholder is asked: the connection may be in its place by then. */
+		*ret = edge(unready(direction, flags), direction, flags);
+	else if (now & SLOT_LAYERED)
 		answered = layered(slot, fd, direction, msg, flags, ret);
 	else
 		answered = false;
@@ -115,11 +134,22 @@ static bool gate(int fd, enum direction direction, struct msghdr *msg, int flags
 /* The kernel's call, unless the descriptor is one of those that the core answers for. */
 #define THROUGH_MSG(fd, direction, msg, flags, call) \
 	do { \
+		struct flight flight; \
 		ssize_t answer; \
-		if (fdtab_has(fd, SLOT_DATA) && gate(fd, direction, msg, flags, &answer)) \
-			return answer; \
-		return call; \
+		do \
+			if (fdtab_has(fd, SLOT_DATA) && gate(fd, direction, msg, flags, &answer)) \
+				return answer; \
+		while (!flight_begin(fd, &flight)); \
+		answer = call; \
+		flight_end(&flight); \
+		return answer; \
 	} while (0)
+
+/* Does more belong to a call on fd than the kernel's own? */
+static inline bool is_slow(int fd)
+{
+	return flight_counted() || fdtab_has(fd, SLOT_DATA);
+}
 
 #define THROUGH_VEC(fd, direction, vec, count, flags, call) \
 	do { \
@@ -136,12 +166,15 @@ static bool gate(int fd, enum direction direction, struct msghdr *msg, int flags
 
 static COLD ssize_t slow_read(int fd, void *buf, size_t len)
 {
+	/* To the kernel that is no call of the socket's. */
+	if (len == 0)
+		return real.read(fd, buf, len);
 	THROUGH_BUF(fd, READING, buf, len, 0, real.read(fd, buf, len));
 }
 
 ssize_t hook_read(int fd, void *buf, size_t len)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow_read(fd, buf, len);
 	return real.read(fd, buf, len);
 }
@@ -153,7 +186,7 @@ static COLD ssize_t slow_readv(int fd, const struct iovec *iov, int count)
 
 ssize_t hook_readv(int fd, const struct iovec *iov, int count)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow_readv(fd, iov, count);
 	return real.readv(fd, iov, count);
 }
@@ -165,7 +198,7 @@ static COLD ssize_t slow_preadv2(int fd, const struct iovec *iov, int count, off
 
 ssize_t hook_preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow_preadv2(fd, iov, count, offset, flags);
 	return real.preadv2(fd, iov, count, offset, flags);
 }
@@ -177,7 +210,7 @@ static COLD ssize_t slow_preadv64v2(int fd, const struct iovec *iov, int count, 
 
 ssize_t hook_preadv64v2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow_preadv64v2(fd, iov, count, offset, flags);
 	return real.preadv64v2(fd, iov, count, offset, flags);
 }
@@ -189,7 +222,7 @@ static COLD ssize_t slow_recv(int fd, void *buf, size_t len, int flags)
 
 ssize_t hook_recv(int fd, void *buf, size_t len, int flags)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow_recv(fd, buf, len, flags);
 	return real.recv(fd, buf, len, flags);
 }
@@ -234,7 +267,7 @@ static COLD ssize_t slow_recvfrom(int fd, void *buf, size_t len, int flags, stru
 
 ssize_t hook_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr, socklen_t *addrlen)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow_recvfrom(fd, buf, len, flags, addr, addrlen);
 	return real.recvfrom(fd, buf, len, flags, addr, addrlen);
 }
@@ -246,7 +279,7 @@ static COLD ssize_t slow_recvmsg(int fd, struct msghdr *msg, int flags)
 
 ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow_recvmsg(fd, msg, flags);
 	return real.recvmsg(fd, msg, flags);
 }
@@ -254,6 +287,8 @@ ssize_t hook_recvmsg(int fd, struct msghdr *msg, int flags)
 static COLD int slow_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
 			    struct timespec *timeout)
 {
+	if (n == 0)
+		return (int)real.recvmmsg(fd, msgs, n, flags, timeout);
 	if (fdtab_has(fd, SLOT_LAYERED))
 		return one_by_one(fd, READING, msgs, n, flags);
 	THROUGH_MSG(fd, READING, &msgs->msg_hdr, flags, (int)real.recvmmsg(fd, msgs, n, flags, timeout));
@@ -261,7 +296,7 @@ static COLD int slow_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int 
 
 int hook_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags, struct timespec *timeout)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow_recvmmsg(fd, msgs, n, flags, timeout);
 	return real.recvmmsg(fd, msgs, n, flags, timeout);
 }
@@ -274,7 +309,7 @@ static COLD ssize_t slow___read_chk(int fd, void *buf, size_t len, size_t room)
 
 ssize_t hook___read_chk(int fd, void *buf, size_t len, size_t room)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow___read_chk(fd, buf, len, room);
 	return real.__read_chk(fd, buf, len, room);
 }
@@ -287,7 +322,7 @@ static COLD ssize_t slow___recv_chk(int fd, void *buf, size_t len, size_t room, 
 
 ssize_t hook___recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow___recv_chk(fd, buf, len, room, flags);
 	return real.__recv_chk(fd, buf, len, room, flags);
 }
@@ -304,7 +339,7 @@ static COLD ssize_t slow___recvfrom_chk(int fd, void *buf, size_t len, size_t ro
 ssize_t hook___recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags,
 			    struct sockaddr *addr, socklen_t *addrlen)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow___recvfrom_chk(fd, buf, len, room, flags, addr, addrlen);
 	return real.__recvfrom_chk(fd, buf, len, room, flags, addr, addrlen);
 }
@@ -316,7 +351,7 @@ static COLD ssize_t slow_write(int fd, const void *buf, size_t len)
 
 ssize_t hook_write(int fd, const void *buf, size_t len)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow_write(fd, buf, len);
 	return real.write(fd, buf, len);
 }
@@ -328,7 +363,7 @@ static COLD ssize_t slow_writev(int fd, const struct iovec *iov, int count)
 
 ssize_t hook_writev(int fd, const struct iovec *iov, int count)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow_writev(fd, iov, count);
 	return real.writev(fd, iov, count);
 }
@@ -340,7 +375,7 @@ static COLD ssize_t slow_pwritev2(int fd, const struct iovec *iov, int count, of
 
 ssize_t hook_pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow_pwritev2(fd, iov, count, offset, flags);
 	return real.pwritev2(fd, iov, count, offset, flags);
 }
@@ -352,7 +387,7 @@ static COLD ssize_t slow_pwritev64v2(int fd, const struct iovec *iov, int count,
 
 ssize_t hook_pwritev64v2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow_pwritev64v2(fd, iov, count, offset, flags);
 	return real.pwritev64v2(fd, iov, count, offset, flags);
 }
@@ -364,7 +399,7 @@ static COLD ssize_t slow_send(int fd, const void *buf, size_t len, int flags)
 
 ssize_t hook_send(int fd, const void *buf, size_t len, int flags)
 {
-	if (__builtin_expect(fdtab_has(fd, SLOT_DATA), 0))
+	if (is_slow(fd))
 		return slow_send(fd, buf, len, flags);
 	return real.send(fd, buf, len, flags);
 }
@@ -376,7 +411,7 @@ static COLD ssize_t slow_sendto(int fd, const void *buf, size_t len, int flags,
 
 	if ((flags & MSG_FASTOPEN) && open_for_data(fd, addr, addrlen, &opened))
 		return opened < 0 ? opened : hook_send(fd, buf, len, flags & ~MSG_FASTOPEN);
-	if (addr && !fdtab_peek(fd) && !open_may_send(fd, addr, addrlen))
+	if (addr && secured_known() && !fdtab_peek(fd) && !open_may_send(fd, addr, addrlen))
 		return -1;
 	THROUGH_BUF(fd, WRITING, buf, len, flags, real.sendto(fd, buf, len, flags, addr, addrlen));
 }
@@ -384,7 +419,7 @@ static COLD ssize_t slow_sendto(int fd, const void *buf, size_t len, int flags,
 ssize_t hook_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
 			    socklen_t addrlen)
 {
-	if (__builtin_expect((flags & MSG_FASTOPEN) || fdtab_has(fd, SLOT_DATA) || (addr && secured_known()),
+	if (__builtin_expect((flags & MSG_FASTOPEN) || is_slow(fd) || (addr && secured_known()),
 			     0))
 		return slow_sendto(fd, buf, len, flags, addr, addrlen);
 	return real.sendto(fd, buf, len, flags, addr, addrlen);
@@ -398,7 +433,8 @@ static bool has_control(const struct msghdr *msg)
 
 static bool may_send(int fd, const struct msghdr *msg)
 {
-	return !msg || !msg->msg_name || fdtab_peek(fd) || open_may_send(fd, msg->msg_name, msg->msg_namelen);
+	return !msg || !msg->msg_name || !secured_known() || fdtab_peek(fd) ||
+	       open_may_send(fd, msg->msg_name, msg->msg_namelen);
 }
 
 static COLD ssize_t slow_sendmsg(int fd, const struct msghdr *msg, int flags)
@@ -421,7 +457,7 @@ static COLD ssize_t slow_sendmsg(int fd, const struct msghdr *msg, int flags)
 
 ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	if (__builtin_expect((flags & MSG_FASTOPEN) || fdtab_any_special() || secured_known() ||
+	if (__builtin_expect((flags & MSG_FASTOPEN) || fdtab_any_special() || flight_counted() ||
 				     has_control(msg),
 			     0))
 		return slow_sendmsg(fd, msg, flags);
@@ -446,9 +482,10 @@ static COLD int slow_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int 
 	if ((flags & MSG_FASTOPEN) && n > 0 && secured_known())
 		return one_by_one(fd, WRITING, msgs, n, flags);
 	for (i = 0; i < n; i++)
-		if (!pass_out(&msgs[i].msg_hdr) ||
-		    (secured_known() && !may_send(fd, &msgs[i].msg_hdr)))
+		if (!pass_out(&msgs[i].msg_hdr) || !may_send(fd, &msgs[i].msg_hdr))
 			return -1;
+	if (n == 0)
+		return (int)real.sendmmsg(fd, msgs, n, flags);
 	if (fdtab_has(fd, SLOT_LAYERED))
 		return one_by_one(fd, WRITING, msgs, n, flags);
 	THROUGH_MSG(fd, WRITING, &msgs->msg_hdr, flags, (int)real.sendmmsg(fd, msgs, n, flags));
@@ -456,7 +493,7 @@ static COLD int slow_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int 
 
 int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 {
-	if (__builtin_expect((flags & MSG_FASTOPEN) || fdtab_any_special() || secured_known() ||
+	if (__builtin_expect((flags & MSG_FASTOPEN) || fdtab_any_special() || flight_counted() ||
 				     any_control(msgs, n),
 			     0))
 		return slow_sendmmsg(fd, msgs, n, flags);

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shim/flight.h"
 #include "shim/load.h"
 #include "shim/real.h"
 
@@ -19,6 +20,7 @@
 slot_entry *_Atomic fdtab_pages[FDTAB_PAGES];
 _Atomic int fdtab_special;
 struct slot fdtab_own = {.pub = {.own_fd = -1}};
+struct slot fdtab_moving = {.pub = {.flags = SLOT_SECURING, .own_fd = -1}};
 
 static struct slot *_Atomic chunks[CHUNKS];
 static _Atomic uint32_t slots_made;
@@ -55,6 +57,7 @@ void fdtab_part_process(void)
 {
 	fdtab_adopt_process();
 	fdtab_lock_reset();
+	flight_part_process();
 }
 
 /* The product's own children close what they do not need. */
@@ -101,6 +104,16 @@ void fdtab_lock_reset(void)
 {
 	lock_depth = 0;
 	atomic_store(&lock_holder, NULL);
+}
+
+/* What moves now is where it belongs when the lock was free once.  False to who moves it himself. */
+static bool await_move(void)
+{
+	if (atomic_load(&lock_holder) == &thread_identity)
+		return false;
+	fdtab_lock();
+	fdtab_unlock();
+	return true;
 }
 
 static void *map(size_t size)
@@ -209,8 +222,10 @@ struct slot *slot_get(int fd)
 		struct slot *slot = fdtab_peek(fd);
 		uint32_t refs;
 
-		if (!slot || slot == &fdtab_own)
+		if (!slot || slot == &fdtab_own || (slot == &fdtab_moving && !await_move()))
 			return NULL;
+		if (slot == &fdtab_moving)
+			continue;
 		refs = atomic_load(&slot->pub.refs);
 		while (refs && !atomic_compare_exchange_weak(&slot->pub.refs, &refs, refs + 1))
 			;
@@ -406,9 +421,12 @@ void fdtab_alias(struct slot *slot, int fd)
 void fdtab_drop(int fd)
 {
 	slot_entry *page;
-	struct slot *slot = fdtab_peek(fd);
+	struct slot *slot;
 	bool special;
 
+	while ((slot = fdtab_peek(fd)) == &fdtab_moving)
+		if (!await_move())
+			return;
 	if (!slot || slot == &fdtab_own || fdtab_borrowed())
 		return;
 	special = slot_flags(slot) & SLOT_SPECIAL;
@@ -416,12 +434,33 @@ void fdtab_drop(int fd)
 		fdtab_lock();
 	page = page_of(fd);
 	if (atomic_compare_exchange_strong(&page[fd & (FDTAB_PAGE - 1)], &slot, NULL)) {
+		/* A call that goes on has the file, whatever becomes of the number. */
+		if (flight_any(fd))
+			slot_set_flags(slot, SLOT_SHARED, 0);
 		if (special)
 			compact(slot, fd);
 		slot_put(slot);
 	}
 	if (special)
 		fdtab_unlock();
+}
+
+void fdtab_move(int fd)
+{
+	slot_entry *page = page_of(fd);
+
+	fdtab_drop(fd);
+	if (page)
+		atomic_store(&page[fd & (FDTAB_PAGE - 1)], &fdtab_moving);
+}
+
+void fdtab_move_end(int fd)
+{
+	struct slot *moving = &fdtab_moving;
+	slot_entry *page = page_of(fd);
+
+	if (page)
+		atomic_compare_exchange_strong(&page[fd & (FDTAB_PAGE - 1)], &moving, NULL);
 }
 
 void fdtab_drop_range(unsigned first, unsigned last)

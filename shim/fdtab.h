@@ -56,6 +56,9 @@ static inline bool fdtab_any_special(void)
 /* The slot behind fd, without a reference: good for testing flags.  A descriptor of the product's
  * own shows as &fdtab_own, which has no flags. */
 extern struct slot fdtab_own;
+/* A number that gets another file just now, under the lock, shows as this: slot_get() and fdtab_drop() wait
+ * for the end of it.  Its flags send every call that moves bytes there. */
+extern struct slot fdtab_moving;
 
 static inline struct slot *fdtab_peek(int fd)
 {
@@ -84,7 +87,7 @@ static inline bool fdtab_has(int fd, uint32_t flags)
 }
 
 /* The slot behind fd with a reference, to be given back by slot_put(); NULL for an unmanaged
- * descriptor and for the product's own. */
+ * descriptor, for the product's own, and in a signal handler of the thread that moves it. */
 struct slot *slot_get(int fd);
 void slot_ref(struct slot *slot);
 /* Async-signal-safe.  At zero the core's connection is released and the slot recycled. */
@@ -96,6 +99,9 @@ void slot_put(struct slot *slot);
 struct slot *fdtab_new(int fd, int domain, int type, int protocol);
 /* Enters fd as a duplicate of the slot.  With the lock held. */
 void fdtab_alias(struct slot *slot, int fd);
+/* Has fd show as fdtab_moving, until fdtab_alias() or fdtab_move_end().  With the lock held. */
+void fdtab_move(int fd);
+void fdtab_move_end(int fd);
 /* While a slot is SEALED every descriptor of it is FD_CLOEXEC to the kernel, so that no program ever gets
  * the network's file, whichever way it is executed; what the application set is kept apart.  Sealing reads
  * the flags, unsealing puts them back.  With the lock held. */

@@ -14,6 +14,7 @@
 
 #include "shim/epollset.h"
 #include "shim/fdtab.h"
+#include "shim/flight.h"
 #include "shim/life.h"
 #include "shim/load.h"
 #include "shim/open.h"
@@ -73,7 +74,7 @@ static int accepted_secured(struct slot *listener, int made)
 	return -1;
 }
 
-static int accepted(int fd, int made)
+static int accepted(int fd, int made, bool survives)
 {
 	struct slot *listener;
 	int saved = errno;
@@ -86,9 +87,22 @@ static int accepted(int fd, int made)
 		return made;
 	made = accepted_secured(listener, made);
 	slot_put(listener);
-	if (made >= 0)
-		errno = saved;
+	if (made < 0)
+		return made;
+	fdtab_lock();
+	if (survives)
+		hook_fcntl(made, F_SETFD, 0);
+	fdtab_unlock();
+	errno = saved;
 	return made;
+}
+
+/* What is to be secured is no other program's from its first moment on (fdtab_seal). */
+static int accept_closed(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	int made = real.accept4(fd, addr, len, flags | SOCK_CLOEXEC);
+
+	return accepted(fd, made, !(flags & SOCK_CLOEXEC));
 }
 
 /* The slot of a listener, or nothing that any rule speaks of. */
@@ -101,14 +115,18 @@ int hook_accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	if (!may_accept(fd))
 		return -1;
-	return accepted(fd, real.accept(fd, addr, len));
+	if (fdtab_has(fd, SLOT_LISTENING))
+		return accept_closed(fd, addr, len, 0);
+	return accepted(fd, real.accept(fd, addr, len), false);
 }
 
 int hook_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	if (!may_accept(fd))
 		return -1;
-	return accepted(fd, real.accept4(fd, addr, len, flags));
+	if (fdtab_has(fd, SLOT_LISTENING))
+		return accept_closed(fd, addr, len, flags);
+	return accepted(fd, real.accept4(fd, addr, len, flags), false);
 }
 
 /* The last descriptor of a layered connection says goodbye before it goes. */
@@ -131,6 +149,41 @@ static void life_ending(int fd, bool parting)
 	errno = saved;
 }
 
+/* Nothing can be written to it: a descriptor of no file (open(2), O_PATH).  -1 if there is none. */
+static int blank(void)
+{
+	static _Atomic int made = -1;
+	int fd = atomic_load(&made), none = -1;
+
+	if (fd >= 0)
+		return fd;
+	fd = (int)kernel_call(SYS_openat, AT_FDCWD, (long)"/", O_PATH | O_CLOEXEC, 0, 0, 0);
+	fd = fd < 0 ? -1 : load_keep(fd);
+	if (fd < 0 || atomic_compare_exchange_strong(&made, &none, fd))
+		return fd;
+	load_drop(fd);
+	return none;
+}
+
+/* A descriptor of a secured connection is about to be closed: between the moment that the table forgets it
+ * and the kernel's close(2), what another thread sends on it must not go there. */
+static void make_blank(int fd)
+{
+	int saved = errno, from = fdtab_borrowed() ? -1 : blank();
+
+	if (from >= 0)
+		real.dup3(from, fd, O_CLOEXEC);
+	errno = saved;
+}
+
+static void end_one(int fd, bool parting)
+{
+	if (fdtab_has(fd, SLOT_LAYERED))
+		life_ending(fd, parting);
+	if (!parting && fdtab_has(fd, SLOT_SEALED))
+		make_blank(fd);
+}
+
 static void end_range(unsigned first, unsigned last, bool parting)
 {
 	unsigned limit = FDTAB_PAGES * FDTAB_PAGE - 1, fd;
@@ -140,8 +193,8 @@ static void end_range(unsigned first, unsigned last, bool parting)
 	for (fd = first; fd <= last && fd <= limit; fd++) {
 		if (!atomic_load(&fdtab_pages[fd >> FDTAB_PAGE_BITS]))
 			fd |= FDTAB_PAGE - 1;
-		else if (fdtab_has((int)fd, SLOT_LAYERED))
-			life_ending((int)fd, parting);
+		else if (fdtab_has((int)fd, SLOT_SEALED))
+			end_one((int)fd, parting);
 	}
 }
 
@@ -173,8 +226,8 @@ int hook_close(int fd)
 		return real.close(fd);
 	if (slot == &fdtab_own)
 		return not_yours();
-	if (fdtab_has(fd, SLOT_LAYERED))
-		life_ending(fd, false);
+	if (fdtab_has(fd, SLOT_SEALED))
+		end_one(fd, false);
 	fdtab_drop(fd);
 	return real.close(fd);
 }
@@ -254,35 +307,96 @@ static bool may_duplicate(int fd, int to)
 }
 
 /* A duplicate of a managed descriptor is the same slot. */
-static int duplicated(int from, int made)
+static void enter_duplicate(int from, int made)
 {
 	struct slot *slot = slot_get(from);
 
-	if (!slot) {
+	if (!slot || fdtab_borrowed())
 		fdtab_drop(made);
-		return made;
-	}
-	fdtab_lock();
-	if (!fdtab_borrowed())
+	else
 		fdtab_alias(slot, made);
-	fdtab_unlock();
-	slot_put(slot);
-	if (made > STDERR_FILENO || !fdtab_has(made, SLOT_SEALED) || life_escape(made))
+	if (slot)
+		slot_put(slot);
+}
+
+/* Where bytes may get to it that the core does not see, it is a relay's. */
+static int checked(int made)
+{
+	if (!fdtab_has(made, SLOT_SEALED) || (made > STDERR_FILENO && !flight_any(made)) || life_escape(made))
 		return made;
 	hook_close(made);
 	errno = EIO;
 	return -1;
 }
 
-int hook_dup(int fd)
+/* A new number, with the table's entry in one piece: a replacement finds the slot under both or under one. */
+static int duplicate(int (*call)(int fd, int cmd, long arg), int fd, int cmd, long arg)
 {
-	int made = -1;
+	int made;
 
 	if (fdtab_is_own(fd))
 		return not_yours();
-	if (may_duplicate(fd, -1))
-		made = real.dup(fd);
-	return made < 0 ? made : duplicated(fd, made);
+	if (!may_duplicate(fd, -1))
+		return -1;
+	if (!fdtab_peek(fd)) {
+		made = call(fd, cmd, arg);
+		if (made >= 0)
+			fdtab_drop(made);
+		return made;
+	}
+	fdtab_lock();
+	made = call(fd, cmd, arg);
+	if (made >= 0)
+		enter_duplicate(fd, made);
+	fdtab_unlock();
+	return made < 0 ? made : checked(made);
+}
+
+static int call_dup(int fd, int cmd, long arg)
+{
+	(void)cmd;
+	(void)arg;
+	return real.dup(fd);
+}
+
+int hook_dup(int fd)
+{
+	return duplicate(call_dup, fd, 0, 0);
+}
+
+/* With the lock: the number is nobody's in between, and who has to do with it waits.  -EAGAIN where a call is
+ * on its way to it that must not get to a connection of the core's. */
+static int put_duplicate(int from, int to, int flags, bool three)
+{
+	int made;
+
+	fdtab_move(to);
+	if (fdtab_has(from, SLOT_SEALED) && flight_any(to)) {
+		fdtab_move_end(to);
+		return -EAGAIN;
+	}
+	made = three ? real.dup3(from, to, flags) : real.dup2(from, to);
+	if (made >= 0)
+		enter_duplicate(from, made);
+	fdtab_move_end(to);
+	return made;
+}
+
+#define ASIDE 512 /* a number that nobody waits for */
+
+/* The file that was there is closed without the lock: that may take its time (socket(7), SO_LINGER). */
+static int replace(int from, int to, int flags, bool three)
+{
+	int saved = errno, old = real.fcntl(to, F_DUPFD_CLOEXEC, ASIDE), made, error;
+
+	fdtab_lock();
+	made = put_duplicate(from, to, flags, three);
+	error = errno;
+	fdtab_unlock();
+	if (old >= 0)
+		real.close(old);
+	errno = made < 0 ? error : saved;
+	return made;
 }
 
 /* The number is freed of its old slot before the kernel puts a new file there. */
@@ -294,17 +408,18 @@ static int duplicate_to(int from, int to, int flags, bool three)
 		return not_yours();
 	if (!may_duplicate(from, to))
 		return -1;
-	if (from != to && real.fcntl(from, F_GETFD, 0) >= 0) {
-		if (fdtab_is_own(to) && !fdtab_borrowed()) {
-			errno = EBUSY;
-			return -1;
-		}
-		if (fdtab_has(to, SLOT_LAYERED))
-			life_ending(to, false);
-		fdtab_drop(to);
+	if (from == to || fdtab_borrowed() || real.fcntl(from, F_GETFD, 0) < 0)
+		return three ? real.dup3(from, to, flags) : real.dup2(from, to);
+	if (fdtab_is_own(to)) {
+		errno = EBUSY;
+		return -1;
 	}
-	made = three ? real.dup3(from, to, flags) : real.dup2(from, to);
-	return made < 0 || from == to ? made : duplicated(from, made);
+	if (fdtab_has(to, SLOT_LAYERED))
+		life_ending(to, false);
+	while ((made = replace(from, to, flags, three)) == -EAGAIN)
+		if (!life_escape(from))
+			return -1;
+	return made < 0 ? made : checked(made);
 }
 
 int hook_dup2(int from, int to)
@@ -363,12 +478,7 @@ static int control(int (*call)(int, int, long), int fd, int cmd, long arg)
 	}
 	if (cmd != F_DUPFD && cmd != F_DUPFD_CLOEXEC)
 		return call(fd, cmd, arg);
-	if (fdtab_is_own(fd))
-		return not_yours();
-	if (!may_duplicate(fd, -1))
-		return -1;
-	made = call(fd, cmd, arg);
-	return made < 0 ? made : duplicated(fd, made);
+	return duplicate(call, fd, cmd, arg);
 }
 
 int hook_fcntl(int fd, int cmd, long arg)

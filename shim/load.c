@@ -22,6 +22,7 @@
 
 #include "shim/epollset.h"
 #include "shim/fdtab.h"
+#include "shim/flight.h"
 #include "shim/life.h"
 #include "shim/opt.h"
 #include "shim/real.h"
@@ -80,7 +81,7 @@ static int high_base(void)
 	return (int)base;
 }
 
-static int keep_fd(int fd)
+int load_keep(int fd)
 {
 	int high = real.fcntl(fd, F_DUPFD_CLOEXEC, high_base());
 	int error = errno;
@@ -94,7 +95,7 @@ static int keep_fd(int fd)
 	return high;
 }
 
-static void drop_fd(int fd)
+void load_drop(int fd)
 {
 	fdtab_unkeep(fd);
 	real.close(fd);
@@ -148,7 +149,7 @@ static struct slot *slot_of(struct taps_slot *slot)
 
 static int host_replace(struct taps_slot *slot, int fd, bool take)
 {
-	return epollset_replace(slot_of(slot), fd, take ? drop_fd : NULL);
+	return epollset_replace(slot_of(slot), fd, take ? load_drop : NULL);
 }
 
 static void host_ref(struct taps_slot *slot)
@@ -186,6 +187,17 @@ static int host_fd(const struct taps_slot *slot)
 		if (fdtab_peek(s->fds[i]) == s)
 			return s->fds[i];
 	return -1;
+}
+
+static bool host_in_flight(const struct taps_slot *slot)
+{
+	const struct slot *s = (const struct slot *)slot;
+	unsigned i;
+
+	for (i = 0; i < s->n_fds; i++)
+		if (fdtab_peek(s->fds[i]) == s && flight_any(s->fds[i]))
+			return true;
+	return false;
 }
 
 static bool host_has(const struct taps_slot *slot, int fd)
@@ -240,13 +252,14 @@ static struct taps_host host = {
 	.fork = fork,
 	.epoll_create1 = epoll_create1,
 	.freeaddrinfo = freeaddrinfo,
-	.fd_keep = keep_fd,
-	.fd_drop = drop_fd,
+	.fd_keep = load_keep,
+	.fd_drop = load_drop,
 	.lock = fdtab_lock,
 	.unlock = fdtab_unlock,
 	.slot_replace = host_replace,
 	.slot_watched = host_watched,
 	.slot_fd = host_fd,
+	.slot_in_flight = host_in_flight,
 	.slot_has = host_has,
 	.slot_ref = host_ref,
 	.slot_hold = host_hold,
@@ -332,6 +345,7 @@ static void fork_prepare(void)
 static void fork_child(void)
 {
 	fdtab_adopt_process();
+	flight_part_process();
 	fdtab_unlock();
 }
 
@@ -358,6 +372,7 @@ static void load(void)
 	if (found && (found->version != TAPS_API_VERSION || found->size != sizeof(*found)))
 		found = NULL;
 	atomic_store(&securing, found && found->secures());
+	flight_count(load_secures(), true);
 	atomic_store(&core, found);
 	load_leave();
 	errno = saved;
@@ -530,6 +545,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	hello(envp);
 	keep_environment(envp);
 	note_user();
+	flight_count(secured_maybe(), false);
 	host.shared = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	host.shared_size = host.shared == MAP_FAILED ? 0 : SHARED_SIZE;
 	started_as = fdtab_process();

@@ -20,6 +20,10 @@ bool load_inside(void);
 void load_enter(void);
 void load_leave(void);
 
+/* fd_keep and fd_drop of struct taps_host (core/api.h). */
+int load_keep(int fd);
+void load_drop(int fd);
+
 /* What the product needs of the environment, copied by the constructor: LD_PRELOAD, TAPS_*, HOME,
  * XDG_CONFIG_HOME.  NULL-terminated; never changes. */
 extern char *const *load_environment;

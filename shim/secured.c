@@ -80,8 +80,7 @@ const char *secured_by_user(char *buf, size_t size)
 	return user_may_secure() && user_folder(buf, size) ? buf : NULL;
 }
 
-/* Without the core: is there anything that might secure?  No memory, no lock. */
-static bool configuration_may_secure(void)
+bool secured_maybe(void)
 {
 	const char *file = load_get(load_environment, "TAPS_CONFIG");
 	const char *options = load_get(load_environment, "TAPS_OPTIONS");
@@ -96,7 +95,7 @@ static void read_before(void)
 {
 	int saved = errno;
 
-	if (!load_core_if_open() && !load_inside() && configuration_may_secure())
+	if (!load_core_if_open() && !load_inside() && secured_maybe())
 		load_core();
 	errno = saved;
 }
@@ -147,7 +146,7 @@ bool secured_known(void)
 
 bool secured_by_rule(void)
 {
-	return load_core() ? load_secures() : configuration_may_secure();
+	return load_core() ? load_secures() : secured_maybe();
 }
 
 static bool is_stream(int fd)

@@ -8,6 +8,8 @@
 /* Does a rule secure connections in this process?  Loads the core to know; where that cannot be, a
  * configuration that may say so counts. */
 bool secured_by_rule(void);
+/* May a rule do so, for all that can be seen without the core?  No memory, no lock. */
+bool secured_maybe(void);
 /* The same as far as the core, if it is there, has said.  One load. */
 bool secured_known(void);
 

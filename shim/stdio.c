@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "shim/fdtab.h"
+#include "shim/flight.h"
 #include "shim/life.h"
 
 extern int __vasprintf_chk(char **text, int flag, const char *format, va_list args);
@@ -37,11 +38,15 @@ static int print(int fd, char *text, int length)
 
 int hook_vdprintf(int fd, const char *format, va_list args)
 {
+	struct flight flight;
 	char *text;
 	int length;
 
-	if (!fdtab_has(fd, SLOT_DATA))
-		return real.vdprintf(fd, format, args);
+	if (!fdtab_has(fd, SLOT_DATA) && flight_begin(fd, &flight)) {
+		length = real.vdprintf(fd, format, args);
+		flight_end(&flight);
+		return length;
+	}
 	length = vasprintf(&text, format, args);
 	return length < 0 ? -1 : print(fd, text, length);
 }
@@ -59,11 +64,15 @@ int hook_dprintf(int fd, const char *format, ...)
 
 int hook___vdprintf_chk(int fd, int flag, const char *format, va_list args)
 {
+	struct flight flight;
 	char *text;
 	int length;
 
-	if (!fdtab_has(fd, SLOT_DATA))
-		return real.__vdprintf_chk(fd, flag, format, args);
+	if (!fdtab_has(fd, SLOT_DATA) && flight_begin(fd, &flight)) {
+		length = real.__vdprintf_chk(fd, flag, format, args);
+		flight_end(&flight);
+		return length;
+	}
 	length = __vasprintf_chk(&text, flag, format, args);
 	return length < 0 ? -1 : print(fd, text, length);
 }

@@ -28,7 +28,7 @@ static _Atomic unsigned kept;
 
 unsigned slots_replaced, slots_carried;
 int slots_replace_error;
-bool slots_watched;
+bool slots_watched, slots_in_flight;
 
 static void take_lock(void)
 {
@@ -170,6 +170,12 @@ static void forget(struct taps_slot *pub)
 	}
 }
 
+static bool in_flight(const struct taps_slot *slot)
+{
+	(void)slot;
+	return slots_in_flight;
+}
+
 static bool watched(const struct taps_slot *slot)
 {
 	(void)slot;
@@ -198,12 +204,14 @@ void slots_install(void)
 	host->slot_flags = set_flags;
 	host->slot_forget = forget;
 	host->slot_watched = watched;
+	host->slot_in_flight = in_flight;
 	host->process = getpid;
 	host->enter = nothing;
 	host->leave = nothing;
 	slots_replaced = slots_carried = 0;
 	slots_replace_error = 0;
 	slots_watched = true;
+	slots_in_flight = false;
 }
 
 static struct slot *free_slot(void)

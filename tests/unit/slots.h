@@ -24,6 +24,8 @@ unsigned slots_kept(void);
 /* How often slot_replace was called, and what it is to return instead of working (0: it works). */
 extern unsigned slots_replaced;
 extern int slots_replace_error;
+/* What slot_in_flight answers; false after slots_install(). */
+extern bool slots_in_flight;
 /* What slot_watched answers; true after slots_install(). */
 extern bool slots_watched;
 /* How often slot_options was called. */
