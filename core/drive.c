@@ -573,6 +573,40 @@ int drive_failed(struct conn *conn, int error)
 	return result == 0 ? -EINPROGRESS : -error;
 }
 
+/* The slot has let the stream go.  Who is in a call on it has a reference to the slot, as its one descriptor
+ * has and the present call. */
+static void put_away(struct taps_slot *slot, struct handle *handle)
+{
+	if (atomic_load(&slot->refs) <= 2) {
+		handle_unref(handle);
+		return;
+	}
+	handle->former = slot->former;
+	slot->former = handle;
+}
+
+/* What the stream was about is the loop's from here on.  NULL if there is nothing to take, or no more. */
+static struct layer *take_from(struct taps_slot *slot, struct stream *stream)
+{
+	struct layer *chain = stream_take_chain(stream);
+	bool there;
+
+	if (!chain)
+		return NULL;
+	taps_host->lock();
+	there = atomic_load(&slot->conn) == stream;
+	if (there) {
+		atomic_store(&slot->conn, NULL);
+		put_away(slot, (struct handle *)stream);
+		taps_host->slot_flags(slot, SLOT_SECURING, SLOT_LAYERED | SLOT_PLAIN);
+	}
+	taps_host->unlock();
+	if (there)
+		return chain;
+	layer_close_chain(chain);
+	return NULL;
+}
+
 int drive_accepted(struct taps_slot *slot, int fd, const struct security *security)
 {
 	struct stream *stream = atomic_load(&slot->conn);
@@ -589,17 +623,14 @@ int drive_accepted(struct taps_slot *slot, int fd, const struct security *securi
 	if (!conn)
 		return -ENOMEM;
 	loop_lock();
-	taps_host->lock();
-	atomic_store(&slot->conn, NULL);
-	taps_host->slot_flags(slot, SLOT_SECURING, SLOT_LAYERED | SLOT_PLAIN);
-	taps_host->unlock();
-	conn->race.n = 1;
-	conn->attempts[0] = (struct attempt){
-		.candidate = {.remote = conn->asked},
-		.top = stream_take_chain(stream),
-		.own = true,
-	};
-	handle_unref((struct handle *)stream);
+	conn->attempts[0].top = take_from(slot, stream);
 	loop_unlock();
+	if (!conn->attempts[0].top) {
+		conn_unref(conn);
+		return -EINPROGRESS;
+	}
+	conn->attempts[0].candidate.remote = conn->asked;
+	conn->attempts[0].own = true;
+	conn->race.n = 1;
 	return drive_behind(conn);
 }

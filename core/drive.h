@@ -14,7 +14,8 @@ int drive_here(struct conn *conn);
 int drive_behind(struct conn *conn);
 
 /* The accepted connection fd, of a stream that is new, is non-blocking: the loop does its handshake behind a
- * placeholder.  Returns -EINPROGRESS, or -errno: the connection is lost. */
+ * placeholder.  Returns -EINPROGRESS, also where another thread was quicker, or the handshake is over; or
+ * -errno: the connection is lost. */
 int drive_accepted(struct taps_slot *slot, int fd, const struct security *security);
 
 /* A candidate that failed a moment ago fails again: a non-blocking connect() is told so as the kernel

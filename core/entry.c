@@ -300,14 +300,14 @@ static ssize_t core_recv(struct taps_slot *slot, int fd, struct msghdr *msg, int
 {
 	struct stream *stream = stream_behind(slot);
 
-	return stream ? stream_recv(stream, fd, msg, flags) : -EIO;
+	return stream ? stream_recv(stream, fd, msg, flags) : TAPS_PASS;
 }
 
 static ssize_t core_send(struct taps_slot *slot, int fd, const struct msghdr *msg, int flags)
 {
 	struct stream *stream = stream_behind(slot);
 
-	return stream ? stream_send(stream, fd, msg, flags) : -EIO;
+	return stream ? stream_send(stream, fd, msg, flags) : TAPS_PASS;
 }
 
 static int core_shutdown(struct taps_slot *slot, int fd, int how)

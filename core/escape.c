@@ -116,6 +116,11 @@ int stream_escape(struct taps_slot *slot, bool if_used)
 		return -EPERM;
 	if (atomic_exchange(&stream->leaving, true))
 		return stream_await_relay(stream) ? 0 : -EIO;
+	if (stream_is_taken(stream)) {
+		/* The loop has it, and asks whether a relay is wanted when the handshake is over. */
+		atomic_store(&stream->leaving, false);
+		return 0;
+	}
 	handle_ref(handle);
 	result = hand_over(slot, stream);
 	if (result == 0)

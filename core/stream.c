@@ -114,11 +114,34 @@ bool stream_is_new(const struct stream *stream)
 	return atomic_load(&stream->new) && !stream->deferred;
 }
 
+/* False in a signal handler of the thread that is in the handshake. */
+static bool lock_shaking(struct stream *stream)
+{
+	if (atomic_load(&stream->shaker) == stream_thread())
+		return false;
+	pthread_mutex_lock(&stream->shaking);
+	return true;
+}
+
+bool stream_is_taken(struct stream *stream)
+{
+	if (lock_shaking(stream))
+		pthread_mutex_unlock(&stream->shaking);
+	return atomic_load(&stream->taken);
+}
+
 struct layer *stream_take_chain(struct stream *stream)
 {
-	struct layer *chain = stream->chain;
+	struct layer *chain = NULL;
 
-	stream->chain = NULL;
+	if (!lock_shaking(stream))
+		return NULL;
+	if (stream_is_new(stream) && !atomic_load(&stream->error) && !atomic_load(&stream->leaving) &&
+	    !atomic_exchange(&stream->taken, true)) {
+		chain = stream->chain;
+		stream->chain = NULL;
+	}
+	pthread_mutex_unlock(&stream->shaking);
 	return chain;
 }
 
@@ -159,7 +182,7 @@ int stream_wait(const struct stream *stream, int fd, short events, int64_t end)
 	for (;;) {
 		now = now_ns();
 		result = wait_fds(&wanted, 1, next_look(now, end), now);
-		if (atomic_load(&stream->leaving))
+		if (atomic_load(&stream->leaving) || atomic_load(&stream->taken))
 			return -ESTALE;
 		if (result == -EINTR && !wait_interrupted(end != INT64_MAX))
 			continue;
@@ -248,7 +271,8 @@ static void trace_ready(const struct stream *stream)
 /* With stream->shaking. */
 static int shake_on(struct stream *stream, int fd, struct progress *first, struct layer_wants *wants)
 {
-	int result = atomic_load(&stream->leaving) ? -ESTALE : stream_take_turn(stream, STREAM_RECEIVING);
+	bool gone = atomic_load(&stream->leaving) || atomic_load(&stream->taken);
+	int result = gone ? -ESTALE : stream_take_turn(stream, STREAM_RECEIVING);
 
 	if (result == 0)
 		result = stream_take_turn(stream, STREAM_SENDING);
@@ -477,10 +501,10 @@ static ssize_t receive(struct stream *stream, int fd, struct msghdr *msg, int fl
 	return recv_loop(stream, fd, &p, flags);
 }
 
-/* Returns TAPS_PASS when a relay has the connection; 0 if it stayed. */
-static int await_relay(const struct stream *stream)
+/* Returns TAPS_PASS when a relay has the connection, or the loop the handshake; 0 if it stayed. */
+static int await_taker(struct stream *stream)
 {
-	return stream_await_relay(stream) ? TAPS_PASS : 0;
+	return stream_is_taken(stream) || stream_await_relay(stream) ? TAPS_PASS : 0;
 }
 
 /* With TLS 1.3 a server refuses the client's certificate when the client has ended its handshake (RFC 8446
@@ -507,7 +531,7 @@ ssize_t stream_recv(struct stream *stream, int fd, struct msghdr *msg, int flags
 
 	do
 		n = receive(stream, fd, msg, flags);
-	while (n == -ESTALE && (n = await_relay(stream)) == 0);
+	while (n == -ESTALE && (n = await_taker(stream)) == 0);
 	if (n == -EPROTO)
 		say_refused_late(stream, fd);
 	return n;
@@ -578,7 +602,7 @@ ssize_t stream_send(struct stream *stream, int fd, const struct msghdr *msg, int
 
 	do
 		n = send_all(stream, fd, msg, flags);
-	while (n == -ESTALE && (n = await_relay(stream)) == 0);
+	while (n == -ESTALE && (n = await_taker(stream)) == 0);
 	return n;
 }
 
@@ -586,10 +610,15 @@ ssize_t stream_send(struct stream *stream, int fd, const struct msghdr *msg, int
 
 void stream_set_lowat(struct stream *stream, int fd, int bytes)
 {
+	bool locked;
+
 	bytes = bytes < 0 || bytes > LOWAT_MAX ? LOWAT_MAX : bytes ? bytes : 1;
 	atomic_store(&stream->lowat, bytes);
+	locked = lock_shaking(stream);
 	if (stream->chain && stream->chain->ops->lowat)
 		stream->chain->ops->lowat(stream->chain, fd, bytes);
+	if (locked)
+		pthread_mutex_unlock(&stream->shaking);
 }
 
 int stream_lowat(const struct stream *stream)
@@ -626,7 +655,7 @@ int stream_readable(struct stream *stream, int fd)
 	if (atomic_load(&stream->new)) {
 		int result = shake(stream, fd, NULL, &wants);
 
-		if (result == -EAGAIN)
+		if (result == -EAGAIN || atomic_load(&stream->taken))
 			return 0;
 		if (result < 0)
 			return 1;

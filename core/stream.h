@@ -30,7 +30,7 @@ struct stream *stream_deferred(struct layer *take_chain, const struct security *
 const struct security *stream_security(const struct stream *stream);
 
 /* recv(2), send(2) and relatives of taps_core; -errno, or TAPS_PASS when a relay took the connection over
- * meanwhile.  Block as the descriptor's mode says. */
+ * meanwhile, or the loop the handshake.  Block as the descriptor's mode says. */
 ssize_t stream_recv(struct stream *stream, int fd, struct msghdr *msg, int flags);
 ssize_t stream_send(struct stream *stream, int fd, const struct msghdr *msg, int flags);
 int stream_shutdown(struct stream *stream, int fd, int how);
@@ -78,7 +78,9 @@ void stream_fork_child(void);
 
 /* An accepted connection whose handshake is not over, as before its first use? */
 bool stream_is_new(const struct stream *stream);
-/* The chain, taken out (to be driven by the loop); the stream is then empty. */
+/* The chain of such a connection, taken out to be driven by the loop; with the loop's lock.  Other threads
+ * may be in calls on the stream: those answer TAPS_PASS, then and from then on.  NULL, and nothing is
+ * changed, if its handshake is over, or if this very thread is in it, below a signal handler. */
 struct layer *stream_take_chain(struct stream *stream);
 
 /* The chain's socket is under the application's descriptors now: its own number is given up. */

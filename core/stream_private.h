@@ -39,6 +39,7 @@ struct stream {
 	_Atomic int lowat;       /* socket(7), SO_RCVLOWAT, of the application's */
 	_Atomic(struct stream_more *) more; /* bytes that more will follow; NULL: never had any */
 	_Atomic bool leaving;    /* a thread hands it to a relay */
+	_Atomic bool taken;      /* the chain is another's; set with `shaking` */
 	_Atomic bool relayed;    /* a relay has it */
 	_Atomic int own;         /* relayed: the network's socket, kept for its names and options; else -1 */
 	struct taps_addr peer, local;
@@ -95,11 +96,14 @@ void stream_make_ready(struct stream *stream, int fd, int64_t end);
 void stream_settle_deferred(struct stream *stream, int64_t end);
 
 /* Waits for one event; -EAGAIN at the end, -EINTR when the kernel's own call would return so, -ESTALE when
- * the stream went to a relay. */
+ * the stream went to a relay, or its chain was taken. */
 int stream_wait(const struct stream *stream, int fd, short events, int64_t end);
 
 /* Another thread hands the connection to a relay: waits for that.  False if the connection stayed. */
 bool stream_await_relay(const struct stream *stream);
+
+/* Was the chain taken?  Not while the caller has `leaving` set, if not before. */
+bool stream_is_taken(struct stream *stream);
 
 /* This thread, as stream->shaker has it. */
 const void *stream_thread(void);
