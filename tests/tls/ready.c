@@ -10,6 +10,7 @@
  * breach.  With `clear` the peer speaks no TLS; with `relayed` bytes come by way of another process. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -25,6 +26,9 @@
 #define WAIT_MS 1000
 #define SCHEDULE_US 8000000
 #define LATE_US 300000 /* nothing may take that long that need not wait; the machine may be busy */
+
+/* tcpi_state (netinet/tcp.h, which has an older struct tcp_info). */
+enum { ESTABLISHED = 1, CLOSED = 7 };
 
 unsigned long counted_waits(void);
 
@@ -69,10 +73,27 @@ static void breach(struct run *run, const char *format, ...)
 
 /* --- the model --- */
 
+/* What the peer's kernel took may still be on its way: a part of a record can be here and the rest wait for
+ * an acknowledgement (tcp(7)).  The end is here when the state says so. */
+static bool has_arrived(const struct run *run, bool ended)
+{
+	uint64_t wire = atomic_load(&run->board->wire);
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(run->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+		return true;
+	if (ended && run->schedule.ending != END_FORGED && info.tcpi_state == ESTABLISHED)
+		return false;
+	return info.tcpi_bytes_received >= wire || info.tcpi_state == CLOSED;
+}
+
 /* Something was there before now, beyond doubt. */
 static bool surely(const struct run *run)
 {
-	return atomic_load(&run->board->done) > run->read || atomic_load(&run->board->end_done);
+	bool ended = atomic_load(&run->board->end_done);
+
+	return (ended || atomic_load(&run->board->done) > run->read) && has_arrived(run, ended);
 }
 
 /* Something may be there now. */
@@ -410,6 +431,7 @@ static void post(struct run *run)
 {
 	struct board *board = run->board;
 
+	atomic_store(&board->wire, 0);
 	atomic_store(&board->begun, 0);
 	atomic_store(&board->done, 0);
 	atomic_store(&board->read, 0);

@@ -44,11 +44,13 @@ struct schedule {
 	uint64_t seed; /* of what the program decides */
 };
 
-/* Before the last byte of a record is sent, `begun` counts its plaintext; afterwards `done` does. */
+/* Before the last byte of a record is sent, `begun` counts its plaintext; afterwards `done` does, and `wire`
+ * all bytes that the peer's kernel took for it.  They need not have come here yet. */
 struct board {
 	_Atomic uint64_t number; /* of the schedule that the program is ready for, plus one */
 	_Atomic uint64_t over;   /* of the last one that the peer is done with, plus one */
 	_Atomic uint64_t begun, done, read;
+	_Atomic uint64_t wire; /* written before `done` and `end_done` */
 	_Atomic bool end_begun, end_done;
 	_Atomic uint64_t pieces; /* sent, records without data included */
 };

@@ -29,6 +29,8 @@ struct peer {
 	uint64_t number, offset; /* of the schedule; of the application bytes */
 };
 
+static uint64_t given; /* bytes of this connection that the kernel took */
+
 static void write_all(int fd, const unsigned char *data, size_t size)
 {
 	while (size > 0) {
@@ -38,6 +40,7 @@ static void write_all(int fd, const unsigned char *data, size_t size)
 			return;
 		data += n;
 		size -= (size_t)n;
+		given += (uint64_t)n;
 	}
 }
 
@@ -149,6 +152,7 @@ static void send_out(struct peer *peer, const struct step *step)
 		if (at < peer->n && step->pause_us)
 			usleep(step->pause_us);
 	}
+	atomic_store(&peer->board->wire, given);
 	atomic_store(&peer->board->done, peer->offset);
 	peer->n = peer->records = 0;
 	if (step->pause_us)
@@ -225,6 +229,7 @@ static void run(struct peer *peer, const struct schedule *schedule, bool server)
 	finish(peer, schedule->ending);
 	if (schedule->ending == END_RESET)
 		close(peer->fd);
+	atomic_store(&peer->board->wire, given);
 	atomic_store(&peer->board->end_done, true);
 	if (schedule->ending != END_RESET) {
 		wait_for_close(peer);
@@ -333,6 +338,7 @@ int main(int argc, char **argv)
 		if (!wait_for_turn(peer.board, peer.number))
 			errx(1, "schedule %llu: the program does not come", (unsigned long long)peer.number);
 		peer.offset = peer.n = peer.records = 0;
+		given = 0;
 		peer.fd = server ? accept(listener, NULL, NULL) : connect_to(at);
 		setsockopt(peer.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		if (argc == 8 || shake(&peer, credentials, server))
