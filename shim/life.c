@@ -364,6 +364,11 @@ int hook_dup(int fd)
 	return duplicate(call_dup, fd, 0, 0);
 }
 
+static int kernels_duplicate(int from, int to, int flags, bool three)
+{
+	return three ? real.dup3(from, to, flags) : real.dup2(from, to);
+}
+
 /* With the lock: the number is nobody's in between, and who has to do with it waits.  -EAGAIN where a call is
  * on its way to it that must not get to a connection of the core's. */
 static int put_duplicate(int from, int to, int flags, bool three)
@@ -375,7 +380,7 @@ static int put_duplicate(int from, int to, int flags, bool three)
 		fdtab_move_end(to);
 		return -EAGAIN;
 	}
-	made = three ? real.dup3(from, to, flags) : real.dup2(from, to);
+	made = kernels_duplicate(from, to, flags, three);
 	if (made >= 0)
 		enter_duplicate(from, made);
 	fdtab_move_end(to);
@@ -408,8 +413,9 @@ static int duplicate_to(int from, int to, int flags, bool three)
 		return not_yours();
 	if (!may_duplicate(from, to))
 		return -1;
-	if (from == to || fdtab_borrowed() || real.fcntl(from, F_GETFD, 0) < 0)
-		return three ? real.dup3(from, to, flags) : real.dup2(from, to);
+	if (from == to || fdtab_borrowed() || (!fdtab_peek(from) && !fdtab_peek(to)) ||
+	    real.fcntl(from, F_GETFD, 0) < 0)
+		return kernels_duplicate(from, to, flags, three);
 	if (fdtab_is_own(to)) {
 		errno = EBUSY;
 		return -1;
