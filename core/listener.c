@@ -162,18 +162,6 @@ static int settle_accepted(const struct listener *listener, struct taps_slot *sl
 	return stream_escape(slot, false);
 }
 
-/* Asked at once: after a reset the kernel knows it no more.  The wildcard where it is gone already. */
-static struct taps_addr peer_of(int fd)
-{
-	struct taps_addr peer = {.in4 = {.sin_family = AF_INET}};
-	struct sockaddr_storage name;
-	socklen_t len = sizeof(name);
-
-	if (taps_host->getpeername(fd, (struct sockaddr *)&name, &len) == 0)
-		addr_from_sockaddr(&peer, (struct sockaddr *)&name, len);
-	return addr_unmap(&peer);
-}
-
 /* Before the application hears of it, where its handshake would begin at once. */
 static bool is_refused(const struct listener *listener, int fd)
 {
@@ -184,9 +172,12 @@ int listener_accepted(struct taps_slot *from, struct taps_slot *slot, int fd)
 {
 	struct listener *listener = atomic_load(&from->conn);
 	struct layer *chain = is_refused(listener, fd) ? NULL : make_chain(listener, fd);
-	struct taps_addr peer = peer_of(fd);
-	struct stream *stream = chain ? stream_accepted(chain, listener->security, &peer) : NULL;
+	struct taps_addr peer;
+	struct stream *stream;
 
+	/* Asked at once: after a reset the kernel knows it no more. */
+	host_peer(fd, &peer);
+	stream = chain ? stream_accepted(chain, listener->security, &peer) : NULL;
 	if (!stream) {
 		layer_close_chain(chain);
 		return -ECONNABORTED;

@@ -113,18 +113,6 @@ static void mute(struct relay *relay)
 	relay->voice = false;
 }
 
-/* Asked at once: after a reset the kernel knows it no more. */
-static struct taps_addr peer_of(int net)
-{
-	struct taps_addr peer = {.in4 = {.sin_family = AF_INET}};
-	struct sockaddr_storage name;
-	socklen_t len = sizeof(name);
-
-	if (taps_host->getpeername(net, (struct sockaddr *)&name, &len) == 0)
-		addr_from_sockaddr(&peer, (struct sockaddr *)&name, len);
-	return addr_unmap(&peer);
-}
-
 /* Finishes the handshake, if it is not over yet.  The chain says by when to give up.  Who has no use for it
  * any more is not kept from the end of standard error. */
 static int shake(struct relay *relay)
@@ -179,9 +167,11 @@ static void trace_shaken(const struct relay *relay, const struct taps_addr *peer
 
 static int establish(struct relay *relay)
 {
-	struct taps_addr peer = peer_of(relay->net);
+	struct taps_addr peer;
 	int result;
 
+	/* Asked at once: after a reset the kernel knows it no more. */
+	host_peer(relay->net, &peer);
 	addr_format(&peer, relay->peer);
 	layer_renumber(relay->order.chain, relay->net);
 	result = shake(relay);

@@ -511,16 +511,12 @@ static int await_taker(struct stream *stream)
  * §4.4.2).  The application knows the peer by another port, maybe. */
 static void say_refused_late(struct stream *stream, int fd)
 {
-	struct sockaddr_storage name;
-	socklen_t len = sizeof(name);
 	struct taps_addr peer;
 	char text[ADDR_TEXT_MAX];
 
 	if (!stream->security || atomic_load(&stream->error) || atomic_exchange(&stream->said, true) ||
-	    taps_host->getpeername(fd, (struct sockaddr *)&name, &len) != 0 ||
-	    !addr_from_sockaddr(&peer, (struct sockaddr *)&name, len))
+	    !host_peer(fd, &peer))
 		return;
-	peer = addr_unmap(&peer);
 	wait_say("%s: %s (rule %s)", addr_format(&peer, text), stream->chain->ops->reason(stream->chain),
 		 stream->security->rule);
 }
