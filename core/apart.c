@@ -4,10 +4,29 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STACK_SIZE (16 * 1024)
+#include "core/host.h"
+
+#define CALL_STACK (16 * 1024)
+#define FORK_STACK (1024 * 1024) /* the new process stays on it, and runs whatever PKCS#11 modules ask */
+#define GUARD (64 * 1024)
+
+/* Returns 0 once run(arg) has returned, or -errno: nothing was run. */
+static int run_apart(int (*run)(void *arg), void *arg, char *stack_end)
+{
+	pid_t child = clone(run, stack_end, CLONE_VM | CLONE_FILES | CLONE_VFORK, arg);
+
+	if (child < 0)
+		return -errno;
+	while (waitpid(child, NULL, __WALL) < 0 && errno == EINTR)
+		;
+	return 0;
+}
 
 struct errand {
 	int (*call)(void *arg);
@@ -15,7 +34,7 @@ struct errand {
 	int result;
 };
 
-static int run(void *arg)
+static int run_errand(void *arg)
 {
 	struct errand *errand = arg;
 
@@ -26,13 +45,45 @@ static int run(void *arg)
 
 int apart_call(int (*call)(void *arg), void *arg)
 {
-	static char stack[STACK_SIZE] __attribute__((aligned(64)));
+	static char stack[CALL_STACK] __attribute__((aligned(64)));
 	struct errand errand = {.call = call, .arg = arg};
-	pid_t child = clone(run, stack + STACK_SIZE, CLONE_VM | CLONE_FILES | CLONE_VFORK, &errand);
 
-	if (child < 0)
-		return call(arg);
-	while (waitpid(child, NULL, __WALL) < 0 && errno == EINTR)
-		;
-	return errand.result;
+	return run_apart(run_errand, &errand, stack + CALL_STACK) < 0 ? call(arg) : errand.result;
+}
+
+struct birth {
+	void (*run)(void *arg);
+	void *arg;
+	int result;
+};
+
+static int give_birth(void *arg)
+{
+	struct birth *birth = arg;
+	pid_t child = taps_host->fork();
+
+	if (child == 0) {
+		birth->run(birth->arg);
+		/* Not _exit(3): AddressSanitizer looks for the stack of a thread first. */
+		syscall(SYS_exit_group, 0);
+	}
+	birth->result = child < 0 ? -errno : 0;
+	return 0;
+}
+
+int apart_fork(void (*run)(void *arg), void *arg)
+{
+	struct birth birth = {.run = run, .arg = arg};
+	char *stack = mmap(NULL, GUARD + FORK_STACK, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+	int result;
+
+	if (stack == MAP_FAILED)
+		return -errno;
+	if (mprotect(stack + GUARD, FORK_STACK, PROT_READ | PROT_WRITE) == 0)
+		result = run_apart(give_birth, &birth, stack + GUARD + FORK_STACK);
+	else
+		result = -errno;
+	munmap(stack, GUARD + FORK_STACK);
+	return result < 0 ? result : birth.result;
 }

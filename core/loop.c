@@ -114,7 +114,7 @@ void loop_lock(void)
 {
 	struct quiet quiet;
 
-	quiet_begin(&quiet, 0);
+	quiet_begin(&quiet);
 	pthread_mutex_lock(&lock);
 	holds = true;
 	holder = quiet;
@@ -325,7 +325,7 @@ static int start_thread(void)
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	quiet_begin(&quiet, 0);
+	quiet_begin(&quiet);
 	error = pthread_create(&thread, &attr, thread_main, NULL);
 	quiet_end(&quiet);
 	pthread_attr_destroy(&attr);
@@ -404,7 +404,6 @@ void loop_fork_child(void)
 {
 	struct loop_client *client;
 
-	quiet_fork_child();
 	running = false;
 	loop = NULL;
 	if (atomic_load(&wake_fd) >= 0) {

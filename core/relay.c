@@ -1,5 +1,4 @@
-/* Making of relays.  Twice forked: the grandchild is nobody's child that waits, and the child is reaped at
- * once.  fork(3) is the C library's, so that the allocator and every lock of ours are whole in the child. */
+/* Relays: the process, and its making. */
 #include "core/relay.h"
 
 #include <errno.h>
@@ -10,12 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/apart.h"
 #include "core/host.h"
 #include "core/loop.h"
 #include "core/pump.h"
@@ -267,14 +264,20 @@ static void detached_main(void *arg)
 	detached->work(detached->arg);
 }
 
-static _Noreturn void process_main(void (*run)(void *arg), void *arg)
+struct process {
+	void (*run)(void *arg);
+	void *arg;
+};
+
+static void process_main(void *arg)
 {
+	const struct process *process = arg;
+
 	setsid();
 	reset_signals();
 	prctl(PR_SET_NAME, "taps-relay");
 	if (chdir("/") == 0)
-		run(arg);
-	_exit(0);
+		process->run(process->arg);
 }
 
 /* --- its making --- */
@@ -293,104 +296,21 @@ static int make_pair(int ends[2])
 	return ends[1] < 0 ? ends[1] : -ENOMEM;
 }
 
-/* What must not happen between fork and wait. */
-struct pause {
+static int fork_off(void (*run)(void *arg), void *arg)
+{
+	struct process process = {run, arg};
 	struct quiet quiet;
-	bool had_child; /* a SIGCHLD was pending before */
-};
+	int result;
 
-/* If nobody asks for SIGCHLD the kernel throws it away, unless it is blocked in the parent; then another
- * thread is woken by it (epoll_wait(2), EINTR).  Whoever waits for signals has them blocked in all
- * threads. */
-static bool is_child_nobodys(void)
-{
-	struct sigaction action;
-
-	return sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_DFL &&
-	       !quiet_is_child_blocked();
-}
-
-static void begin_pause(struct pause *pause)
-{
-	sigset_t pending;
-
-	quiet_begin(&pause->quiet, is_child_nobodys() ? SIGCHLD : 0);
-	sigpending(&pending);
-	pause->had_child = sigismember(&pending, SIGCHLD);
-}
-
-static bool child_waits(siginfo_t *ret)
-{
-	ret->si_pid = 0;
-	return waitid(P_ALL, 0, ret, WEXITED | WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT) == 0 &&
-	       ret->si_pid != 0;
-}
-
-/* SIGCHLD does not queue: the one that is pending may stand for a child of the application's too, which then
- * still waits to be asked for. */
-static void take_back_signal(const struct pause *pause, pid_t child)
-{
-	struct timespec at_once = {0};
-	siginfo_t info, other;
-	sigset_t only;
-
-	sigemptyset(&only);
-	sigaddset(&only, SIGCHLD);
-	if (pause->had_child || sigtimedwait(&only, &info, &at_once) != SIGCHLD)
-		return;
-	if (info.si_pid != child)
-		syscall(SYS_rt_sigqueueinfo, getpid(), SIGCHLD, &info);
-	else if (child_waits(&other))
-		syscall(SYS_rt_sigqueueinfo, getpid(), SIGCHLD, &other);
-}
-
-#define UNKNOWN 1
-
-/* Returns 0, -errno, or UNKNOWN where the application ignores SIGCHLD (wait(2)), in nobody but the caller. */
-static int fork_twice(void (*run)(void *arg), void *arg)
-{
-	int error = 0, status = -1, ready = eventfd(0, EFD_CLOEXEC);
-	uint64_t one = 1;
-	struct pause pause;
-	pid_t child;
-
-	begin_pause(&pause);
+	quiet_begin(&quiet);
 	loop_fork_alone(true);
 	/* The loop's thread is otherwise outside: what its children call is not the application's doing. */
 	taps_host->enter();
-	child = taps_host->fork();
-	if (child < 0)
-		error = errno;
-	if (child == 0) {
-		child = taps_host->fork();
-		if (child == 0)
-			process_main(run, arg);
-		/* The parent's signals are still blocked, within fork(3). */
-		error = taps_host->read(ready, &one, sizeof(one));
-		_exit(child < 0);
-	}
+	result = apart_fork(process_main, &process);
 	taps_host->leave();
 	loop_fork_alone(false);
-	if (child > 0 && taps_host->write(ready, &one, sizeof(one)) < 0)
-		status = -1;
-	while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
-	if (child > 0)
-		take_back_signal(&pause, child);
-	quiet_end(&pause.quiet);
-	if (ready >= 0)
-		taps_host->close(ready);
-	if (error)
-		return -error;
-	return status == -1 ? UNKNOWN : status ? -EAGAIN : 0;
-}
-
-/* Nobody has the other end: the second fork failed, or the relay is at its end already. */
-static bool is_dead(int end)
-{
-	struct pollfd state = {.fd = end};
-
-	return taps_host->poll(&state, 1, 0) > 0 && (state.revents & POLLHUP);
+	quiet_end(&quiet);
+	return result;
 }
 
 int relay_start(const struct relay_order *order)
@@ -409,10 +329,8 @@ int relay_start(const struct relay_order *order)
 	relay.app = ends[1];
 	if (chain->ops->gone)
 		chain->ops->gone(chain, true);
-	result = fork_twice(relay_main, &relay);
+	result = fork_off(relay_main, &relay);
 	taps_host->fd_drop(ends[1]);
-	if (result == UNKNOWN)
-		result = is_dead(ends[0]) ? -EAGAIN : 0;
 	if (result == 0)
 		return ends[0];
 	if (chain->ops->gone)
@@ -424,7 +342,6 @@ int relay_start(const struct relay_order *order)
 int relay_detach(void (*work)(void *arg), void *arg, int *fds, unsigned n)
 {
 	struct detached detached = {work, arg, fds, n};
-	int result = fork_twice(detached_main, &detached);
 
-	return result < 0 ? result : 0;
+	return fork_off(detached_main, &detached);
 }

@@ -66,7 +66,7 @@ static void enter(void)
 	struct quiet quiet;
 	int error = errno;
 
-	quiet_begin(&quiet, 0);
+	quiet_begin(&quiet);
 	pthread_mutex_lock(&trace.mutex);
 	trace.quiet = quiet;
 	trace.error = error;
