@@ -359,12 +359,12 @@ static void advance(struct conn *conn, unsigned leaf)
 	struct attempt *attempt = &conn->attempts[leaf];
 	int result = attempt->top->ops->connect(attempt->top, now_ns(), &attempt->wants);
 
+	if (result != 0 && attempt->wants.securing)
+		race_leaf_progress(&conn->race, leaf, now_ns());
 	if (result == 0)
 		race_leaf_ready(&conn->race, leaf, now_ns());
 	else if (result == -EINTR)
 		conn->interrupted = true;
-	else if (result == -EAGAIN && attempt->wants.securing)
-		race_leaf_progress(&conn->race, leaf, now_ns());
 	else if (result != -EAGAIN)
 		leaf_ended(conn, leaf, -result, now_ns());
 }

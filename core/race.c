@@ -39,6 +39,7 @@ void race_init(struct race *race, const struct race_params *params, unsigned n)
 		race->params.max_in_flight = RACE_IN_FLIGHT_DEFAULT;
 	race->n = n < RACE_MAX_LEAVES ? n : RACE_MAX_LEAVES;
 	race->next_start = RACE_NEVER;
+	race->refused = RACE_NEVER;
 	race->owed = 1;
 	race->winner = -1;
 	for (unsigned i = 0; i < RACE_MAX_LEAVES; i++)
@@ -131,6 +132,8 @@ void race_leaf_failed(struct race *race, unsigned leaf, int error, int64_t now)
 		return;
 	if (leaf == 0 && error == ETIMEDOUT && l->state == LEAF_RUNNING && !race->more_expected)
 		race->timed_out = count_started(race) == race->n;
+	if (l->state == LEAF_SECURING)
+		race->refused = now;
 	l->state = LEAF_FAILED;
 	l->error = error > 0 ? error : EIO;
 	l->ended = now;
@@ -163,6 +166,22 @@ void race_leaf_ready(struct race *race, unsigned leaf, int64_t now)
 	race->winner = (int)leaf;
 	l->state = LEAF_WON;
 	l->ended = now;
+}
+
+/* Until when leaves that have reached nobody are waited for; RACE_NEVER: as long as they take. */
+static int64_t patience_end(const struct race *race)
+{
+	int64_t since = race->refused;
+
+	if (since == RACE_NEVER || race->more_expected || count_started(race) < race->n)
+		return RACE_NEVER;
+	for (unsigned i = 0; i < race->n; i++) {
+		if (race->leaf[i].state == LEAF_SECURING)
+			return RACE_NEVER;
+		if (race->leaf[i].started > since)
+			since = race->leaf[i].started;
+	}
+	return since + RACE_REFUSED_PATIENCE_MS * NS_PER_MS;
 }
 
 static bool lost(const struct race *race)
@@ -203,13 +222,25 @@ static unsigned start_leaves(struct race *race, int64_t now, struct race_action 
 	return n;
 }
 
+/* The first leaf's; if that reached nobody, the refusal. */
+static int error_of(const struct race *race)
+{
+	const struct race_leaf *leaf = race->leaf, *last = leaf + race->n - 1;
+
+	if (leaf->state == LEAF_FAILED)
+		return leaf->error;
+	while (leaf < last && (leaf->state != LEAF_FAILED || leaf->progress == RACE_NEVER))
+		leaf++;
+	return leaf->error;
+}
+
 static struct race_action outcome(const struct race *race)
 {
 	if (race->winner >= 0)
 		return (struct race_action){.kind = RACE_WON, .leaf = (unsigned)race->winner};
 	if (race->n == 0)
 		return (struct race_action){.kind = RACE_LOST, .error = ENETUNREACH};
-	return (struct race_action){.kind = RACE_LOST, .error = race->leaf[0].error};
+	return (struct race_action){.kind = RACE_LOST, .error = error_of(race)};
 }
 
 /* Cancels what is live, and then says how it ended. */
@@ -235,7 +266,7 @@ unsigned race_step(struct race *race, int64_t now, struct race_action *actions, 
 {
 	if (race->over)
 		return 0;
-	if (decided(race))
+	if (decided(race) || now >= patience_end(race))
 		return finish(race, now, actions, max);
 	return start_leaves(race, now, actions, max);
 }
@@ -247,7 +278,7 @@ int64_t race_deadline(const struct race *race)
 	if (decided(race))
 		return AT_ONCE;
 	if (!may_start(race))
-		return RACE_NEVER;
+		return patience_end(race);
 	if (race->owed > 0)
 		return AT_ONCE;
 	return race->params.failover ? RACE_NEVER : race->next_start;

@@ -20,6 +20,8 @@
 #define RACE_DELAY_FLOOR_MS 10 /* RFC 8305: MUST NOT be below */
 #define RACE_DELAY_MAX_MS 2000
 #define RACE_IN_FLIGHT_DEFAULT 6
+/* What others get after a refusal, in milliseconds: a lost SYN is repeated after a second (RFC 6298 §2). */
+#define RACE_REFUSED_PATIENCE_MS 2000
 
 enum race_leaf_state {
 	LEAF_IDLE,     /* not started */
@@ -54,6 +56,7 @@ struct race {
 	bool stood_down;     /* no more leaves are taken */
 	bool timed_out;      /* the most preferred leaf timed out, and there was nothing left to start */
 	bool over;
+	int64_t refused; /* when a leaf last failed while SECURING; RACE_NEVER: none has */
 	int winner; /* leaf, or -1 */
 	struct race_leaf leaf[RACE_MAX_LEAVES];
 };
@@ -92,7 +95,10 @@ void race_stand_down(struct race *race);
 /* What to do at `now`; at most `max` actions (a later call gives the rest).  Exactly one RACE_WON
  * or RACE_LOST comes in a race's life, as its last action.  A leaf that timed out in the kernel
  * (ETIMEDOUT) while it was the most preferred and every leaf had been started ends the race:
- * nothing may take longer than the bare call.  Of leaves that became ready at the same time the most
+ * nothing may take longer than the bare call.  Where a peer was reached and refused (a leaf failed while
+ * SECURING), leaves that have reached nobody do not keep the race for longer than PATIENCE after that, and
+ * after the last of them was started: it is lost with the refusal, or with the
+ * first leaf's own error.  Of leaves that became ready at the same time the most
  * preferred wins.  A race without leaves is lost with ENETUNREACH. */
 unsigned race_step(struct race *race, int64_t now, struct race_action *actions, unsigned max);
 /* When race_step() must be called again without an event; 0 if at once, RACE_NEVER if only events matter. */

@@ -285,6 +285,7 @@ static int tls_connect(struct layer *layer, int64_t now, struct layer_wants *wan
 	if (result != 0)
 		return result;
 	fd = wants->fd;
+	wants->securing = true;
 	if (tls->error)
 		return tls->error;
 	if (defers(tls, fd)) {
