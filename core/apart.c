@@ -17,9 +17,9 @@
 #define GUARD (64 * 1024)
 
 /* Returns 0 once run(arg) has returned, or -errno: nothing was run. */
-static int run_apart(int (*run)(void *arg), void *arg, char *stack_end)
+static int run_apart(int (*run)(void *arg), void *arg, char *stack_end, int flags)
 {
-	pid_t child = clone(run, stack_end, CLONE_VM | CLONE_FILES | CLONE_VFORK, arg);
+	pid_t child = clone(run, stack_end, CLONE_VM | CLONE_VFORK | flags, arg);
 
 	if (child < 0)
 		return -errno;
@@ -48,7 +48,9 @@ int apart_call(int (*call)(void *arg), void *arg)
 	static char stack[CALL_STACK] __attribute__((aligned(64)));
 	struct errand errand = {.call = call, .arg = arg};
 
-	return run_apart(run_errand, &errand, stack + CALL_STACK) < 0 ? call(arg) : errand.result;
+	if (run_apart(run_errand, &errand, stack + CALL_STACK, CLONE_FILES) < 0)
+		return call(arg);
+	return errand.result;
 }
 
 struct birth {
@@ -81,7 +83,7 @@ int apart_fork(void (*run)(void *arg), void *arg)
 	if (stack == MAP_FAILED)
 		return -errno;
 	if (mprotect(stack + GUARD, FORK_STACK, PROT_READ | PROT_WRITE) == 0)
-		result = run_apart(give_birth, &birth, stack + GUARD + FORK_STACK);
+		result = run_apart(give_birth, &birth, stack + GUARD + FORK_STACK, 0);
 	else
 		result = -errno;
 	munmap(stack, GUARD + FORK_STACK);

@@ -76,7 +76,8 @@ static int hand_over(struct taps_slot *slot, struct stream *stream)
 		return own;
 	order.net = own;
 	order.heard = atomic_load(&stream->heard);
-	order.trace = stream_is_new(stream) ? trace_new_id() : 0;
+	order.shakes = stream_is_new(stream);
+	order.trace = trace_new_id();
 	end = relay_start(&order);
 	if (end >= 0) {
 		result = place_relay(slot, end, own);

@@ -99,7 +99,8 @@ struct relay {
 	pid_t home;                /* the process that made it */
 	int net, app;
 	int set;                   /* both, watched for edges */
-	char peer[ADDR_TEXT_MAX];
+	struct taps_addr peer;
+	char text[ADDR_TEXT_MAX];  /* the same */
 	bool voice;                /* standard error is still the application's */
 };
 
@@ -131,48 +132,50 @@ static int shake(struct relay *relay)
 	return result;
 }
 
-static void say_refused(const struct relay *relay, int error)
+static const char *reason_of(const struct relay *relay)
 {
 	struct layer *chain = relay->order.chain;
-	const char *reason = chain->ops->reason ? chain->ops->reason(chain) : "";
+
+	return chain->ops->reason ? chain->ops->reason(chain) : "";
+}
+
+static void say_refused(const struct relay *relay, int error)
+{
+	const char *reason = reason_of(relay);
 
 	if (relay->voice)
-		wait_say("%s: %s (rule %s)", relay->peer, reason[0] ? reason : strerror(error),
+		wait_say("%s: %s (rule %s)", relay->text, reason[0] ? reason : strerror(error),
 			 relay->order.rule);
 }
 
-/* A server's, as a process that has no relay tells of it. */
-static void trace_shaken(const struct relay *relay, const struct taps_addr *peer, int error)
+/* A handshake, as a process that has no relay tells of it. */
+static void trace_shaken(const struct relay *relay, int error)
 {
-	struct layer *chain = relay->order.chain;
 	char host[ADDR_TEXT_MAX];
-	struct trace_arg args[4] = {
-		TRACE_TEXT("host", addr_format_host(peer, host)),
-		TRACE_NUMBER("port", addr_port(peer)),
-		TRACE_TEXT("error", strerrorname_np(error)),
-		TRACE_TEXT("reason", chain->ops->reason ? chain->ops->reason(chain) : ""),
+	const struct trace_arg args[] = {
+		TRACE_TEXT("host", addr_format_host(&relay->peer, host)),
+		TRACE_NUMBER("port", addr_port(&relay->peer)),
 	};
 
-	if (!relay->order.trace || !trace_on())
+	if (!relay->order.shakes)
 		return;
-	trace_as(relay->home);
 	if (error)
-		trace_event(relay->order.trace, "connection", "EstablishmentError", now_ns(), args, 4);
+		trace_failed(relay->order.trace, "EstablishmentError", &relay->peer, error, reason_of(relay));
 	else
-		trace_agreed(relay->order.trace, chain, "ConnectionReceived", 0, now_ns(), args, 2);
+		trace_agreed(relay->order.trace, relay->order.chain, "ConnectionReceived", 0, now_ns(), args,
+			     2);
 }
 
 static int establish(struct relay *relay)
 {
-	struct taps_addr peer;
 	int result;
 
 	/* Asked at once: after a reset the kernel knows it no more. */
-	host_peer(relay->net, &peer);
-	addr_format(&peer, relay->peer);
+	host_peer(relay->net, &relay->peer);
+	addr_format(&relay->peer, relay->text);
 	layer_renumber(relay->order.chain, relay->net);
 	result = shake(relay);
-	trace_shaken(relay, &peer, result < 0 ? -result : 0);
+	trace_shaken(relay, result < 0 ? -result : 0);
 	if (result < 0)
 		say_refused(relay, -result);
 	return result;
@@ -215,8 +218,10 @@ static void serve(struct relay *relay)
 	}
 	pump_all(relay, &pump);
 	/* With TLS 1.3 a server refuses the client's certificate behind the handshake (RFC 8446 §4.4.2). */
-	if (pump.error == -EPROTO)
+	if (pump.error == -EPROTO) {
 		say_refused(relay, EPROTO);
+		trace_failed(relay->order.trace, "ConnectionError", &relay->peer, EPROTO, reason_of(relay));
+	}
 	pump_end(&pump);
 }
 
@@ -242,6 +247,7 @@ static void relay_main(void *arg)
 	plug(relay->set, STDIN_FILENO);
 	plug(relay->set, STDOUT_FILENO);
 	come_back(relay->order.chain);
+	trace_as(relay->home);
 	serve(relay);
 }
 

@@ -13,7 +13,8 @@ struct relay_order {
 	int net;             /* any descriptor of its socket */
 	const char *rule;    /* for messages */
 	bool heard;          /* the peer, after the handshake: it will not refuse what it was sent then */
-	uint64_t trace;      /* a server's handshake is the caller's event of this number; 0: of nobody */
+	bool shakes;         /* its handshake is to come, and the trace not told of the connection */
+	uint64_t trace;      /* events of the caller's, of this number */
 };
 
 /* Forks a relay that takes the chain over, as it is, from this moment on.  The caller's copy of the chain

@@ -195,11 +195,14 @@ int stream_wait(const struct stream *stream, int fd, short events, int64_t end)
 	}
 }
 
-static void say_refused(const struct stream *stream, const char *reason)
+static void tell_refused(const struct stream *stream, const char *event, const struct taps_addr *peer,
+			 int error)
 {
+	const char *reason = stream->chain->ops->reason(stream->chain);
 	char text[ADDR_TEXT_MAX];
 
-	wait_say("%s: %s (rule %s)", addr_format(&stream->peer, text), reason, stream->security->rule);
+	wait_say("%s: %s (rule %s)", addr_format(peer, text), reason, stream->security->rule);
+	trace_failed(trace_new_id(), event, peer, error, reason);
 }
 
 const void *stream_thread(void)
@@ -288,7 +291,7 @@ static int shake_on(struct stream *stream, int fd, struct progress *first, struc
 	if (result == -EAGAIN && first && first->left > 0)
 		atomic_store(&stream->refused, true);
 	if (result < 0 && result != -EAGAIN && !atomic_exchange(&stream->error, -result)) {
-		say_refused(stream, stream->chain->ops->reason(stream->chain));
+		tell_refused(stream, "EstablishmentError", &stream->peer, -result);
 		taps_host->shutdown(fd, SHUT_RDWR);
 	}
 	return result;
@@ -509,16 +512,13 @@ static int await_taker(struct stream *stream)
 
 /* With TLS 1.3 a server refuses the client's certificate when the client has ended its handshake (RFC 8446
  * §4.4.2).  The application knows the peer by another port, maybe. */
-static void say_refused_late(struct stream *stream, int fd)
+static void tell_refused_late(struct stream *stream, int fd)
 {
 	struct taps_addr peer;
-	char text[ADDR_TEXT_MAX];
 
-	if (!stream->security || atomic_load(&stream->error) || atomic_exchange(&stream->said, true) ||
-	    !host_peer(fd, &peer))
-		return;
-	wait_say("%s: %s (rule %s)", addr_format(&peer, text), stream->chain->ops->reason(stream->chain),
-		 stream->security->rule);
+	if (stream->security && !atomic_load(&stream->error) && !atomic_exchange(&stream->said, true) &&
+	    host_peer(fd, &peer))
+		tell_refused(stream, "ConnectionError", &peer, EPROTO);
 }
 
 ssize_t stream_recv(struct stream *stream, int fd, struct msghdr *msg, int flags)
@@ -529,7 +529,7 @@ ssize_t stream_recv(struct stream *stream, int fd, struct msghdr *msg, int flags
 		n = receive(stream, fd, msg, flags);
 	while (n == -ESTALE && (n = await_taker(stream)) == 0);
 	if (n == -EPROTO)
-		say_refused_late(stream, fd);
+		tell_refused_late(stream, fd);
 	return n;
 }
 

@@ -9,6 +9,7 @@
  * lock is, errno is left alone, and nothing is allocated. */
 #include "core/trace.h"
 #include "core/apart.h"
+#include "core/endpoint.h"
 #include "core/host.h"
 #include "core/layer.h"
 #include "core/quiet.h"
@@ -531,6 +532,21 @@ void trace_agreed(uint64_t id, struct layer *top, const char *name, int64_t begi
 	for (; top; top = top->below)
 		if (top->ops->tell)
 			top->ops->tell(top, agree, &agreed);
+}
+
+void trace_failed(uint64_t id, const char *event, const struct taps_addr *peer, int error,
+		  const char *reason)
+{
+	char host[ADDR_TEXT_MAX];
+	const char *name = strerrorname_np(error);
+	const struct trace_arg args[] = {
+		TRACE_TEXT("host", addr_format_host(peer, host)),
+		TRACE_NUMBER("port", addr_port(peer)),
+		TRACE_TEXT("error", name ? name : "unknown"),
+		TRACE_TEXT("reason", reason),
+	};
+
+	trace_event(id, "connection", event, now_ns(), args, 4);
 }
 
 void trace_fork_prepare(void)

@@ -48,6 +48,13 @@ struct layer;
 void trace_agreed(uint64_t id, struct layer *top, const char *name, int64_t begin, int64_t end,
 		  const struct trace_arg *args, unsigned n_args);
 
+struct taps_addr;
+
+/* A connection that failed for `reason` (errno value `error`), in category "connection": `event` is
+ * "EstablishmentError" or "ConnectionError" (RFC 9622 §7.2, §10). */
+void trace_failed(uint64_t id, const char *event, const struct taps_addr *peer, int error,
+		  const char *reason);
+
 /* pthread_atfork(3): keeps the lock over the fork; the child writes on under its own pid. */
 void trace_fork_prepare(void);
 void trace_fork_parent(void);
