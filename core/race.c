@@ -39,7 +39,6 @@ void race_init(struct race *race, const struct race_params *params, unsigned n)
 		race->params.max_in_flight = RACE_IN_FLIGHT_DEFAULT;
 	race->n = n < RACE_MAX_LEAVES ? n : RACE_MAX_LEAVES;
 	race->next_start = RACE_NEVER;
-	race->refused = RACE_NEVER;
 	race->owed = 1;
 	race->winner = -1;
 	for (unsigned i = 0; i < RACE_MAX_LEAVES; i++)
@@ -132,8 +131,6 @@ void race_leaf_failed(struct race *race, unsigned leaf, int error, int64_t now)
 		return;
 	if (leaf == 0 && error == ETIMEDOUT && l->state == LEAF_RUNNING && !race->more_expected)
 		race->timed_out = count_started(race) == race->n;
-	if (l->state == LEAF_SECURING)
-		race->refused = now;
 	l->state = LEAF_FAILED;
 	l->error = error > 0 ? error : EIO;
 	l->ended = now;
@@ -168,20 +165,31 @@ void race_leaf_ready(struct race *race, unsigned leaf, int64_t now)
 	l->ended = now;
 }
 
+/* It was reached, and failed then. */
+static bool refused(const struct race_leaf *leaf)
+{
+	return leaf->state == LEAF_FAILED && leaf->progress != RACE_NEVER;
+}
+
 /* Until when leaves that have reached nobody are waited for; RACE_NEVER: as long as they take. */
 static int64_t patience_end(const struct race *race)
 {
-	int64_t since = race->refused;
+	int64_t since = INT64_MIN;
+	bool any = false;
 
-	if (since == RACE_NEVER || race->more_expected || count_started(race) < race->n)
+	if (race->more_expected || count_started(race) < race->n)
 		return RACE_NEVER;
 	for (unsigned i = 0; i < race->n; i++) {
-		if (race->leaf[i].state == LEAF_SECURING)
+		const struct race_leaf *leaf = &race->leaf[i];
+		int64_t last = refused(leaf) ? leaf->ended : leaf->started;
+
+		if (leaf->state == LEAF_SECURING)
 			return RACE_NEVER;
-		if (race->leaf[i].started > since)
-			since = race->leaf[i].started;
+		any = any || refused(leaf);
+		if (last > since)
+			since = last;
 	}
-	return since + RACE_REFUSED_PATIENCE_MS * NS_PER_MS;
+	return any ? since + RACE_REFUSED_PATIENCE_MS * NS_PER_MS : RACE_NEVER;
 }
 
 static bool lost(const struct race *race)
@@ -229,7 +237,7 @@ static int error_of(const struct race *race)
 
 	if (leaf->state == LEAF_FAILED)
 		return leaf->error;
-	while (leaf < last && (leaf->state != LEAF_FAILED || leaf->progress == RACE_NEVER))
+	while (leaf < last && !refused(leaf))
 		leaf++;
 	return leaf->error;
 }

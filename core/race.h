@@ -56,7 +56,6 @@ struct race {
 	bool stood_down;     /* no more leaves are taken */
 	bool timed_out;      /* the most preferred leaf timed out, and there was nothing left to start */
 	bool over;
-	int64_t refused; /* when a leaf last failed while SECURING; RACE_NEVER: none has */
 	int winner; /* leaf, or -1 */
 	struct race_leaf leaf[RACE_MAX_LEAVES];
 };
