@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "core/quiet.h"
 #include "tests/unit/host.h"
 
 static pid_t called_by;
@@ -178,13 +179,12 @@ static void tell(void *arg)
 
 static int fork_quietly(void (*run)(void *arg), void *arg)
 {
-	sigset_t all, mask;
+	struct quiet quiet;
 	int result;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &mask);
+	quiet_begin(&quiet);
 	result = apart_fork(run, arg);
-	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	quiet_end(&quiet);
 	return result;
 }
 
