@@ -10,13 +10,6 @@ static const char *const results[] = {
 	[LEAF_WON] = "won",	     [LEAF_FAILED] = "failed",	      [LEAF_CANCELLED] = "cancelled",
 };
 
-static const char *error_name(int error)
-{
-	const char *name = strerrorname_np(error);
-
-	return name ? name : "unknown";
-}
-
 static void trace_attempt(const struct conn *conn, unsigned leaf, int64_t now)
 {
 	const struct race_leaf *l = &conn->race.leaf[leaf];
@@ -32,7 +25,7 @@ static void trace_attempt(const struct conn *conn, unsigned leaf, int64_t now)
 	args[n++] = TRACE_TEXT("result", results[l->state]);
 	args[n++] = TRACE_TEXT("stack", stack);
 	if (l->state == LEAF_FAILED)
-		args[n++] = TRACE_TEXT("error", error_name(l->error));
+		args[n++] = TRACE_TEXT("error", trace_error_name(l->error));
 	if (l->started == RACE_NEVER)
 		trace_event(conn->id, "attempt", addr_format(&shown, text), now, args, n);
 	else
@@ -80,7 +73,7 @@ void conn_trace(const struct conn *conn, int64_t now)
 		args[n++] = TRACE_TEXT("winner", addr_format(&won, winner));
 		trace_winner(conn, now);
 	} else if (conn->state == CONN_LOST) {
-		args[n++] = TRACE_TEXT("error", error_name(error));
+		args[n++] = TRACE_TEXT("error", trace_error_name(error));
 		if (conn->reason[0])
 			args[n++] = TRACE_TEXT("reason", conn->reason);
 	}

@@ -534,15 +534,21 @@ void trace_agreed(uint64_t id, struct layer *top, const char *name, int64_t begi
 			top->ops->tell(top, agree, &agreed);
 }
 
+const char *trace_error_name(int error)
+{
+	const char *name = strerrorname_np(error);
+
+	return name ? name : "unknown";
+}
+
 void trace_failed(uint64_t id, const char *event, const struct taps_addr *peer, int error,
 		  const char *reason)
 {
 	char host[ADDR_TEXT_MAX];
-	const char *name = strerrorname_np(error);
 	const struct trace_arg args[] = {
 		TRACE_TEXT("host", addr_format_host(peer, host)),
 		TRACE_NUMBER("port", addr_port(peer)),
-		TRACE_TEXT("error", name ? name : "unknown"),
+		TRACE_TEXT("error", trace_error_name(error)),
 		TRACE_TEXT("reason", reason),
 	};
 

@@ -48,6 +48,9 @@ struct layer;
 void trace_agreed(uint64_t id, struct layer *top, const char *name, int64_t begin, int64_t end,
 		  const struct trace_arg *args, unsigned n_args);
 
+/* "ECONNREFUSED" and the like, "unknown" for what is none (strerrorname_np(3)). */
+const char *trace_error_name(int error);
+
 struct taps_addr;
 
 /* A connection that failed for `reason` (errno value `error`), in category "connection": `event` is
