@@ -343,14 +343,3 @@ servers_up() {
 	done
 	hello_is_stored || { echo "hello cannot be stored"; exit 1; }
 }
-
-# has NAME FILE TEXT…: an event of the trace has all of these.
-has() {
-	local name=$1 events
-	events=$(cat "$2")
-	shift 2
-	for text; do
-		events=$(grep -F -- "$text" <<<"$events")
-	done
-	if [ -n "$events" ]; then ok "$name"; else not_ok "$name" "no event with $*"; fi
-}

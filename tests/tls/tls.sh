@@ -93,3 +93,14 @@ tls_up() {
 	cat "$work/server.pem" "$work/server.key" >"$work/both.pem"
 	chmod 644 "$work"/*.key "$work"/*.pem
 }
+
+# has NAME FILE TEXT…: an event of the trace has all of these.
+has() {
+	local name=$1 events
+	events=$(cat "$2")
+	shift 2
+	for text; do
+		events=$(grep -F -- "$text" <<<"$events")
+	done
+	if [ -n "$events" ]; then ok "$name"; else not_ok "$name" "no event with $*"; fi
+}
